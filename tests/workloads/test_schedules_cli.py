@@ -1,0 +1,102 @@
+"""`python -m workloads list` and `schedule`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workloads.__main__ import COMMANDS, LOWER, main
+
+OPTIONS = {"cache": "dual", "prompt": 8, "gen": 16, "block": 8, "steps": 8, "batch": 1}
+TOY = ["schedule", "llada", *(f"--{key}={value}" for key, value in OPTIONS.items())]
+
+
+def test_json_on_standard_output() -> None:
+    command = [sys.executable, "-m", "workloads", *TOY, "--json", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert [row["q_rows"] for row in json.loads(done.stdout)["forwards"]] == [24, 8, 8, 8] * 2
+    assert done.stderr == ""
+
+
+def test_json_to_a_file_with_window(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    assert main([*TOY, "--as", "implemented", "--forwards", "4:6", "--json", str(path)]) == 0
+    rows = json.loads(path.read_text(encoding="utf-8"))["forwards"]
+    assert [(row["q_rows"], row["head_rows"]) for row in rows] == [(24, 24), (8, 8)]
+
+
+def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(TOY) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("name=llada prompt=8 gen=16 block=8 steps=8 cache=dual")
+    assert "q_rows       24 8x3 24 8x3" in lines
+    assert "kind         warm refinex3 warm refinex3" in lines
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("llada-8b", "dream-7b", "llama-3-8b", "qwen2.5-7b", "autoregressive", "8.016 B"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([*TOY, "--steps", "7"], "schedule llada: steps 7 over 2 blocks"),
+        ([*TOY, "--forwards", "9"], "forwards 9:10: the schedule ends before"),
+        ([*TOY, "--gen", "many"], "argument --gen: invalid int value: 'many' (--help shows the usage)"),
+        (["schedule", "autoregressive", "--prompt", "1", "--gen", "1", "--cache", "dual"], "schedule autoregressive: "),
+        ([*TOY, "--json", "/no/such/folder/x"], "/no/such/folder/x: No such file or directory"),
+        (["schedule"], "the following arguments are required: name"),
+        (["list", "more"], "unrecognized arguments: more"),
+    ],
+)
+def test_errors_are_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"workloads: {message}")
+    assert captured.err.count("\n") == 1
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("usage:")
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage:")
+
+
+def test_anything_else_is_a_model_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("workloads.__main__.importlib.import_module", lambda name: Fake(name, seen))
+    assert main(["llada-8b", "--schedule", "llada"]) == 7
+    assert main(["study", "--x"]) == 7
+    assert seen == [[LOWER[0], "llada-8b", "--schedule", "llada"], [COMMANDS["study"][0], "--x"]]
+
+
+class Fake:
+    """Stands in for a command's module and notes how it is called."""
+
+    def __init__(self, name: str, seen: list[list[str]]) -> None:
+        self.name, self.seen = name, seen
+
+    def main(self, argv: list[str]) -> int:
+        self.seen.append([self.name, *argv])
+        return 7
+
+
+def test_missing_module_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(COMMANDS, "absent", ("workloads.absent.cli", "main"))
+    assert main(["absent"]) == 2
+    assert capsys.readouterr().err == "workloads: absent: needs workloads.absent.cli, which this installation lacks\n"
+
+
+def test_start_up_is_light() -> None:
+    code = "import sys, workloads.cli; print([m for m in ('numpy', 'simpy', 'networkx') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""Workloads: model shapes, denoising schedules, and their lowering to programs."""

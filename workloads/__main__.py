@@ -1,0 +1,46 @@
+"""`python -m workloads`: list models and schedules, show a schedule, or lower a model to a trace."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from archsim.errors import ArchsimError
+
+USAGE = """\
+usage: python -m workloads list                             models and schedules by name
+       python -m workloads schedule NAME [options]          row counts of every forward
+       python -m workloads study [options]                  a model's schedules side by side
+       python -m workloads MODEL --schedule NAME [options]  lower a model to a program
+Each takes --help."""
+
+# Command to (module, function); modules are imported when asked for, so that start-up stays light.
+COMMANDS = {
+    "list": ("workloads.cli", "list_main"),
+    "schedule": ("workloads.cli", "schedule_main"),
+    "study": ("workloads.study", "main"),
+}
+LOWER = ("workloads.lowering.cli", "main")
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit status; a user's error is one line on standard error."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE, file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
+    module, function = COMMANDS.get(argv[0], LOWER)
+    try:
+        run = getattr(importlib.import_module(module), function)
+        return int(run(argv[1:] if argv[0] in COMMANDS else argv))
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        print(f"workloads: {argv[0]}: needs {module}, which this installation lacks", file=sys.stderr)
+        return 2
+    except ArchsimError as error:
+        print(f"workloads: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,124 @@
+"""What one forward of a denoising schedule does, and the protocol every schedule keeps."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Protocol
+
+import attrs
+
+from archsim.errors import WorkloadError
+
+KINDS = ("warm", "refine", "full", "prefill", "decode")
+_JSON_FIELDS = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
+
+
+@attrs.frozen(kw_only=True)
+class Forward:
+    """One pass through the model. Row counts are per sequence; `sequences` of them run in lock-step.
+
+    Positions count from 0 at the first prompt row of the canvas (prompt followed by generated rows).
+    The query rows are contiguous from `q_start`, the K/V rows written from `write_start`, the LM-head
+    rows from `head_start`.
+    """
+
+    index: int
+    """Number of the forward in the whole schedule, from 0, also when only a window is looked at."""
+    kind: str
+    """"warm" (fills the KV cache), "refine" (works on it), "full" (no cache), "prefill" or "decode"."""
+    q_rows: int
+    """Rows sent through every layer."""
+    kv_rows: int
+    """Rows that each query row attends to."""
+    head_rows: int
+    """Rows whose logits are computed."""
+    sampled_rows: int
+    """Rows whose logits are sampled: at most `head_rows`."""
+    committed: int
+    """Tokens fixed after this forward."""
+    sequences: int
+    """Sequences in the forward; with classifier-free guidance only every other one commits tokens."""
+    q_start: int
+    write_start: int
+    write_rows: int
+    """Rows whose K/V are written to the cache (or to the buffer standing in for one)."""
+    head_start: int
+    block_start: int
+    """First position of the block being generated."""
+    block_index: int
+    step_in_block: int
+
+
+class Schedule(attrs.AttrsInstance, Protocol):
+    """A denoising schedule: options in, forwards out. Schedules are frozen attrs classes."""
+
+    name: ClassVar[str]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The resolved options, in declaration order, ready for JSON."""
+        ...
+
+    def forwards(self) -> Iterator[Forward]:
+        """The forwards in order, made one at a time."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Name, resolved options and totals, ready for a trace header."""
+        ...
+
+
+def summarize(schedule: Schedule) -> dict[str, Any]:
+    """The usual `describe()`: totals over the schedule. Row and token totals are per sequence."""
+    total = query = committed = 0
+    for forward in schedule.forwards():
+        total += 1
+        query += forward.q_rows
+        committed += forward.committed
+    return {"name": schedule.name, **schedule.params, "forwards": total, "query_rows": query, "tokens": committed}
+
+
+@attrs.frozen
+class Window:
+    """A range of forwards, `start` inclusive to `stop` exclusive (None: to the end)."""
+
+    start: int = 0
+    stop: int | None = None
+
+    def select(self, forwards: Iterable[Forward]) -> Iterator[Forward]:
+        """The forwards inside the window, lazily; raises WorkloadError if the schedule ends before `stop`."""
+        taken = 0
+        for forward in itertools.islice(forwards, self.start, self.stop):
+            taken += 1
+            yield forward
+        if taken == 0 or (self.stop is not None and taken < self.stop - self.start):
+            raise WorkloadError(f"forwards {self}: the schedule ends before; expected a window inside it")
+
+    def __str__(self) -> str:
+        return f"{self.start}:{'' if self.stop is None else self.stop}"
+
+
+def parse_window(text: str) -> Window:
+    """Read "0:2", "3:", ":4" or "5" (one forward); raises WorkloadError."""
+    match = re.fullmatch(r"(?P<only>\d+)|(?P<start>\d*):(?P<stop>\d*)", text.strip(), re.ASCII)
+    if match is not None:
+        only, start, stop = match["only"], match["start"], match["stop"]
+        window = Window(int(only), int(only) + 1) if only else Window(int(start or 0), int(stop) if stop else None)
+        if window.stop is None or window.start < window.stop:
+            return window
+    raise WorkloadError(f"forwards {text!r}: no window; expected START:STOP with START < STOP, such as 0:2")
+
+
+def schedule_json(schedule: Schedule, window: Window | None = None) -> dict[str, Any]:
+    """The schedule as JSON-ready data: {"schedule": ..., "forwards": [{kind, q_rows, ...}, ...]}."""
+    forwards = (window or Window()).select(schedule.forwards())
+    rows = [{key: getattr(forward, key) for key in _JSON_FIELDS} for forward in forwards]
+    return {"schedule": {"name": schedule.name, **schedule.params}, "forwards": rows}
+
+
+def run_lengths(values: Iterable[object]) -> str:
+    """Values run-length encoded: 24, 8, 8, 8 gives "24 8x3"."""
+    runs = ((value, len(list(group))) for value, group in itertools.groupby(values))
+    return " ".join(f"{value}x{count}" if count > 1 else f"{value}" for value, count in runs)

@@ -1,0 +1,45 @@
+"""Denoising schedules by name. A new one is a file with a frozen attrs class and a row in `SCHEDULES`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.forwards import Schedule
+from workloads.schedules.autoregressive import AutoregressiveSchedule
+from workloads.schedules.llada import LladaSchedule
+from workloads.schedules.options import flag
+
+__all__ = ["SCHEDULES", "AutoregressiveSchedule", "LladaSchedule", "build_schedule"]
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "autoregressive": AutoregressiveSchedule,
+    "llada": LladaSchedule,
+}
+
+
+def build_schedule(name: str, **options: Any) -> Schedule:
+    """The schedule of that name with those options: fields of its class, or what its `params` returned.
+
+    Raises WorkloadError for an unknown name, an option it does not take or lacks, or an impossible combination.
+    """
+    if name not in SCHEDULES:
+        near = difflib.get_close_matches(name, SCHEDULES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(SCHEDULES)}"
+        raise WorkloadError(f"schedule {name}: unknown; {hint}")
+    kind = SCHEDULES[name]
+    fields = {field.name.rstrip("_"): field for field in attrs.fields(kind)}
+    given = {key.rstrip("_"): value for key, value in options.items()}
+    for key in given:
+        if key not in fields:
+            known = ", ".join(map(flag, fields))
+            raise WorkloadError(f"schedule {name}: takes no option {flag(key)!r}; expected one of {known}")
+    for key, field in fields.items():
+        if key not in given and field.default is attrs.NOTHING:
+            raise WorkloadError(f"schedule {name}: option {flag(key)!r} is missing; expected {field.metadata['help']}")
+    make: Callable[..., Schedule] = kind
+    return make(**{fields[key].name: value for key, value in given.items()})

@@ -1,0 +1,71 @@
+"""Schedule options: declared once, as attrs fields, and read from there by checks and command lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.forwards import Schedule
+
+
+def option(text: str, *, minimum: int | None = None, choices: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Metadata of an option field: help text, and either the least integer or the words it accepts."""
+    return {"help": text, "minimum": minimum, "choices": choices}
+
+
+def check_options(schedule: Schedule) -> None:
+    """Raise WorkloadError for the first field that is outside what its `option` accepts."""
+    for field in attrs.fields(type(schedule)):
+        value, choices, minimum = getattr(schedule, field.name), field.metadata["choices"], field.metadata["minimum"]
+        if choices and value not in choices:
+            raise refusal(schedule, f"{flag(field.name)} is {value!r}", f"one of {', '.join(choices)}")
+        if minimum is not None and (type(value) is not int or value < minimum):
+            raise refusal(schedule, f"{flag(field.name)} is {value!r}", f"an integer of at least {minimum}")
+
+
+def refusal(schedule: Schedule, found: str, expected: str) -> WorkloadError:
+    """The error of a schedule that cannot be built."""
+    return WorkloadError(f"schedule {schedule.name}: {found}; expected {expected}")
+
+
+def option_values(schedule: Schedule) -> dict[str, Any]:
+    """The usual `params`: every option with its value, spelled as on the command line but with underscores."""
+    return {field.name.rstrip("_"): getattr(schedule, field.name) for field in attrs.fields(type(schedule))}
+
+
+def flag(name: str) -> str:
+    """The option's spelling without dashes: `cfg_scale` is "cfg-scale", `as_` is "as"."""
+    return name.rstrip("_").replace("_", "-")
+
+
+def add_arguments(parser: argparse.ArgumentParser, schedules: Mapping[str, type[Schedule]]) -> None:
+    """Give `parser` every option of every schedule; each defaults to None, "not given"."""
+    fields: dict[str, attrs.Attribute[Any]] = {}
+    users: dict[str, list[str]] = {}
+    for name, schedule in schedules.items():
+        for field in attrs.fields(schedule):
+            fields.setdefault(field.name, field)
+            users.setdefault(field.name, []).append(name)
+    group = parser.add_argument_group("schedule options")
+    for name, field in fields.items():
+        text, choices = field.metadata["help"], field.metadata["choices"]
+        kind = _argument_type(field)
+        shown = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
+        where = "" if len(users[name]) == len(schedules) else f" ({', '.join(users[name])})"
+        group.add_argument(f"--{flag(name)}", dest=name, type=kind, metavar=shown, help=text + where)
+
+
+def _argument_type(field: attrs.Attribute[Any]) -> type[int] | type[float] | type[str]:
+    if field.metadata["choices"]:
+        return str
+    return int if field.metadata["minimum"] is not None else float
+
+
+def given_options(args: argparse.Namespace, schedules: Mapping[str, type[Schedule]]) -> dict[str, Any]:
+    """The options that the command line set, to be passed to `build_schedule`."""
+    names = {field.name: None for schedule in schedules.values() for field in attrs.fields(schedule)}
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
