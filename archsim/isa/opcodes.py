@@ -111,7 +111,7 @@ _EXTENSIONS = [
     ("C_SET_M_ROWS", 0x04, "rs1:gp", "front", "1", "", "rows of a tensor tile, 1..BLEN; others read as zero and are not written"),
     ("C_SET_M_TILES", 0x05, "rs1:gp rs2:gp", "front", "1", "", "tiles per M_ instruction along the reduction; vectors from tile to tile of the vector operand"),
     ("C_SET_M_FETCH", 0x06, "rs1:gp rs2:gp", "front", "1", "", "tiles per H_PREFETCH_M and elements per tile (0: MLEN x BLEN)"),
-    ("C_SET_H_ROWS", 0x07, "rs1:gp rs2:gp", "front", "1", "", "rows per H_PREFETCH_V, H_STORE_V (0: the machine's amounts) and elements per row (0: VLEN)"),
+    ("C_SET_H_ROWS", 0x07, "rs1:gp rs2:gp rs3:gp", "front", "1", "", "rows of H_PREFETCH_V, H_STORE_V, H_GATHER_V (0: the machine's amounts), elements per row (0: VLEN), vectors from column block to column block on chip (0: rows)"),
     ("C_SET_M_GROUP", 0x08, "rs1:gp rs2:gp", "front", "1", "", "query heads per KV head and index of the first query head of packed M_B* tiles"),
     ("C_PHASE", 0x09, "imm", "front", "0", "", "phase marker: instructions from here on belong to phase imm of the header's table"),
     ("C_BARRIER", 0x0A, "rs1:gp rs2:gp", "front", "1", "", "wait until rs2 cores have reached barrier rs1"),
