@@ -27,7 +27,6 @@ def disassemble(program: Iterable[Instruction | int]) -> str:
     `assemble` reads it back to equal instructions. Raises TraceError for words that are none.
     """
     lines = [
-        format_instruction(decode(item, index) if isinstance(item, int) else item)
-        for index, item in enumerate(program)
+        format_instruction(decode(item, index) if isinstance(item, int) else item) for index, item in enumerate(program)
     ]
     return "".join(f"{line}\n" for line in lines)

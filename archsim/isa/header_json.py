@@ -51,7 +51,7 @@ def _header(found: dict[str, Any], where: str) -> Header:
     for name, value in found.items():
         read = _FIELDS.get(name)
         if read is None:
-            raise TraceError(f"{where}: header.{name}: unknown field; expected {nearest(name, _FIELDS)}")
+            raise TraceError(f"{where}: header.{name}: unknown; expected a header field ({nearest(name, _FIELDS)})")
         try:
             fields[name] = read(value)
         except _Unfit as unfit:

@@ -18,7 +18,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from archsim.errors import AssemblyError, TraceError
+from archsim.errors import TraceError
 from archsim.isa.assembler import assemble
 from archsim.isa.disassembler import disassemble
 from archsim.isa.encoding import decode, encode
@@ -40,7 +40,7 @@ def read_program(path: str | Path) -> Program:
     """Read a trace or assembly file; its content decides what it is.
 
     Raises TraceError for a file that cannot be read, is truncated or corrupt or of another version,
-    and AssemblyError for a line that is no instruction.
+    and AssemblyError for a line that is no instruction and for loops that do not nest.
     """
     where = str(path)
     try:
@@ -72,7 +72,10 @@ def parse_program(data: bytes, where: str) -> Program:
         raise TraceError(f"{where}: {found}; expected a trace, or assembly in UTF-8") from None
     if text.startswith(_FIRST):
         return _parse_text(text, where)
-    return Program(instructions=tuple(assemble(text, where)), where=where)
+    instructions = assemble(text, where)
+    if not instructions:
+        raise TraceError(f"{where}: no instruction; expected a trace or assembly file")
+    return Program(instructions=tuple(instructions), where=where)
 
 
 def dump_program(program: Program, binary: bool = False) -> bytes:
@@ -150,10 +153,7 @@ def _parse_binary(data: bytes, where: str) -> Program:
     header = parse_header(text, where)
     words = struct.unpack_from(f"<{count}I", data, first)
     instructions = [decode(word, index, where) for index, word in enumerate(words)]
-    try:
-        match_loops(instructions, where)
-    except AssemblyError as error:
-        raise TraceError(str(error)) from None
+    match_loops(instructions, where)
     return _checked(instructions, header, where)
 
 
