@@ -1,0 +1,183 @@
+"""The report on the screen: what the run took, what bounds it, and where the time went."""
+
+from __future__ import annotations
+
+from archsim.report.account import (
+    GROUPS,
+    UnitKind,
+    group_times,
+    largest,
+    per_second,
+    ratio_tenths,
+    refresh_extra_ps,
+    tenths,
+    tokens_per_second,
+    unit_kinds,
+)
+from archsim.results import STALL_CAUSES, Bounds, RunResult, StepRecord
+from archsim.units import human_bytes, human_time
+
+WIDTH = 100
+"""No line is longer, in columns."""
+
+_MAX_KINDS = 9
+_MAX_NOTES = 3
+_SHORT = {"queue_full": "queue", "sram_port": "sram"}
+
+
+def render(result: RunResult) -> str:
+    """The whole report as text of about 25 lines, each with its unit, ending in a newline."""
+    blocks = [_head(result), _steps(result), _units(result), _traffic(result) + _groups(result), _notes(result)]
+    lines = "\n\n".join("\n".join(block) for block in blocks if block).split("\n")
+    return "".join(f"{_clip(line)}\n" for line in lines)
+
+
+def _clip(line: str) -> str:
+    line = line.rstrip()
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def percent(share: int) -> str:
+    """Tenths of a percent as text: 125 -> "12.5 %"."""
+    return f"{share // 10}.{share % 10} %"
+
+
+def _name(record: dict[str, object], default: str) -> str:
+    return str(record.get("name") or default)
+
+
+def _head(result: RunResult) -> list[str]:
+    lines = []
+    if not result.complete:
+        lines.append(f"PARTIAL (interrupted at {human_time(result.time_ps)} of simulated time)")
+    schedule = _name(result.schedule, "")
+    program = _name(result.program, "program") + (f", schedule {schedule}" if schedule else "")
+    lines.append(f"{program}, on {_name(result.machine, 'machine')}, issue {result.issue}")
+    lines.append(
+        f"time     {human_time(result.time_ps)} ({result.cycles:,} cycles), "
+        f"{result.instructions:,} instructions, {_count(result.forwards, 'forward')}"
+    )
+    lines.append(_tokens(result))
+    return [*lines, *_bound(result)]
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else plural)
+
+
+def _tokens(result: RunResult) -> str:
+    if not result.committed_tokens:
+        return "tokens   none committed"
+    text = f"tokens   {result.committed_tokens:,} committed, {tokens_per_second(result):,.1f} tokens/s"
+    if result.forwards:
+        per_forward = result.committed_tokens / result.forwards
+        per_token = result.forwards / result.committed_tokens
+        text += f", {per_forward:.4g} tokens per forward, {per_token:.4g} forwards per token"
+    return text
+
+
+def _bound(result: RunResult) -> list[str]:
+    parts = []
+    for kind in ("program", "ideal"):
+        found = largest(result.bounds, kind)
+        if found:
+            share = percent(ratio_tenths(found[1], result.time_ps))
+            parts.append(f"{kind} bound {found[0]} {human_time(found[1])} = {share} of measured")
+    return ["bound    " + "; ".join(parts)] if parts else []
+
+
+def _steps(result: RunResult) -> list[str]:
+    if not result.steps:
+        return []
+    head = (
+        f"{'step':<9}{'forwards':>9}{'per forward':>15}{'tokens':>8}"
+        f"{'program bound':>27}{'ideal bound':>27}"
+    )
+    return [head, *(_step(step) for step in result.steps)]
+
+
+def _step(step: StepRecord) -> str:
+    each = f"{_milliseconds(step.time_ps, step.forwards)} ms" if step.forwards else "-"
+    bounds = "".join(f"{_step_bound(step, kind):>27}" for kind in ("program", "ideal"))
+    return f"{step.step:<9}{step.forwards:>9,}{each:>15}{step.committed:>8,}{bounds}"
+
+
+def _milliseconds(time_ps: int, count: int) -> str:
+    microseconds = (time_ps + count * 500_000) // (count * 1_000_000)
+    return f"{microseconds // 1000:,}.{microseconds % 1000:03d}"
+
+
+def _step_bound(step: StepRecord, kind: str) -> str:
+    bounds: Bounds | None = step.bounds.get(kind)
+    if bounds is None or not step.forwards or not bounds.largest[1]:
+        return "-"
+    name, value = bounds.largest
+    share = percent(ratio_tenths(value, step.time_ps))
+    return f"{name} {_milliseconds(value, step.forwards)} ms {share:>7}"
+
+
+def _units(result: RunResult) -> list[str]:
+    kinds = unit_kinds(result)
+    working = [kind for kind in kinds if kind.busy or any(kind.stalls.values())]
+    resting = [kind.label for kind in kinds if kind not in working]
+    shown = sorted(working, key=lambda kind: -(kind.busy // kind.count))[:_MAX_KINDS]
+    causes = "".join(f"{_SHORT.get(cause, cause):>8}" for cause in STALL_CAUSES)
+    lines = [f"{'% of time':<17}{'busy':>7}{causes}{'idle':>8}"] if shown else []
+    lines += [_unit(kind) for kind in working if kind in shown]
+    if len(working) > len(shown):
+        lines.append(f"and {_count(len(working) - len(shown), 'less busy kind')} of unit, all in --json")
+    if resting:
+        lines.append("idle all the time: " + ", ".join(resting))
+    return lines
+
+
+def _unit(kind: UnitKind) -> str:
+    busy, *stalls, idle = (f"{share // 10}.{share % 10}" for share in tenths(kind.parts))
+    return f"{kind.label:<17}{busy:>7}{''.join(f'{stall:>8}' for stall in stalls)}{idle:>8}"
+
+
+def _traffic(result: RunResult) -> list[str]:
+    read, write = result.hbm.get("read_bytes", 0), result.hbm.get("write_bytes", 0)
+    rate, peak = per_second(read + write, result.time_ps), result.hbm_peak_bytes_per_s
+    hbm = f"HBM      {human_bytes(read)} read, {human_bytes(write)} written, {human_bytes(rate)}/s"
+    if peak:
+        hbm += f" = {percent(ratio_tenths(rate, peak))} of peak {human_bytes(peak)}/s"
+    lines = [hbm, _rows(result.hbm)]
+    noc = f"NoC      {human_bytes(result.noc_bytes)} carried, {human_bytes(result.noc_hop_bytes)} x hops"
+    link = max(result.links, key=lambda link: link.busy_ps, default=None)
+    if link is not None:
+        share = percent(ratio_tenths(link.busy_ps, result.time_ps))
+        noc += f"; hottest link {link.source} -> {link.target}, {share} busy"
+    return [*lines, noc]
+
+
+def _rows(hbm: dict[str, int]) -> str:
+    if "row_hits" not in hbm:
+        return "         rows and refresh not modelled by this memory"
+    hits, misses, conflicts = (hbm.get(f"row_{what}", 0) for what in ("hits", "misses", "conflicts"))
+    rate = percent(ratio_tenths(hits, hits + misses + conflicts))
+    return (
+        f"         row hit rate {rate} ({hits:,} hits, {misses:,} misses, {conflicts:,} conflicts), "
+        f"{_count(hbm.get('refreshes', 0), 'refresh', 'es')}"
+    )
+
+
+def _groups(result: RunResult) -> list[str]:
+    times = group_times(result.phases)
+    if not any(times.values()):
+        return []
+    shares = dict(zip(GROUPS, tenths([times[group] for group in GROUPS]), strict=True))
+    parts = [f"{group} {percent(shares[group])}" for group in GROUPS if times[group]]
+    lines = ["work     " + ", ".join(parts) + " of time"]
+    extra = refresh_extra_ps(result.steps)
+    if extra is not None:
+        share = percent(ratio_tenths(extra, result.time_ps))
+        lines.append(f"refresh  {human_time(extra)} = {share} of time: warm steps beyond as many refine steps")
+    return lines
+
+
+def _notes(result: RunResult) -> list[str]:
+    lines = [f"note: {note}" for note in result.notes[:_MAX_NOTES]]
+    if len(result.notes) > _MAX_NOTES:
+        lines.append(f"and {_count(len(result.notes) - _MAX_NOTES, 'more note')}, all in --json")
+    return lines

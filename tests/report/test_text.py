@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import re
+
+from archsim.report.text import WIDTH, percent, render
+from tests.report.sample import sample, unit
+
+EXPECTED = """\
+llada-8b, schedule dual, on pair, issue overlap
+time     3 ms (3,000,000 cycles), 123,456 instructions, 2 forwards
+tokens   3 committed, 1,000.0 tokens/s, 1.5 tokens per forward, 0.6667 forwards per token
+bound    program bound hbm 2.7 ms = 90.0 % of measured; ideal bound hbm 2.4 ms = 80.0 % of measured
+
+step      forwards    per forward  tokens              program bound                ideal bound
+warm             1       2.000 ms       1       hbm 1.800 ms  90.0 %   compute 1.500 ms  75.0 %
+refine           1       1.000 ms       2                          -                          -
+
+% of time           busy operand   queue    sram     dma     hbm     noc   fetch barrier    idle
+tensor x2           33.3    16.7     0.0     0.0     0.0    33.3     0.0     0.0     0.0    16.7
+dma x2              90.0     0.0     0.0     0.0     0.0     0.0     5.0     0.0     0.0     5.0
+idle all the time: kv x2
+
+HBM      2 GB read, 48 MB written, 682.7 GB/s = 83.3 % of peak 819.2 GB/s
+         row hit rate 99.9 % (999 hits, 1 misses, 0 conflicts), 42 refreshes
+NoC      2.048 GB carried, 4.096 GB x hops; hottest link r0 -> core0, 66.7 % busy
+work     transformer 60.0 %, sampling 13.3 %, kv 26.7 % of time
+refresh  1 ms = 33.3 % of time: warm steps beyond as many refine steps
+
+note: weights are synthetic
+"""
+
+
+def test_the_whole_report() -> None:
+    assert render(sample()) == EXPECTED
+
+
+def test_an_interrupted_run_says_so_first() -> None:
+    first = render(sample(complete=False)).splitlines()[0]
+    assert first == "PARTIAL (interrupted at 3 ms of simulated time)"
+
+
+def test_percentages_of_each_unit_line_add_up_to_100() -> None:
+    text = render(sample(units={f"u{letter}": unit(10**6, operand=10**6 + 7, hbm=13) for letter in "abc"}))
+    rows = [line.split() for line in text.splitlines() if re.match(r"u[abc] ", line)]
+    assert len(rows) == 3
+    for row in rows:
+        assert sum(int(figure.replace(".", "")) for figure in row[1:]) == 1000
+
+
+def test_a_full_report_fits_a_screen() -> None:
+    letters = "abcdefghijklmnop"
+    result = sample(
+        complete=False,
+        units={f"core0.unit{letter}": unit(ord(letter)) for letter in letters},
+        steps=sample().steps * 2,
+        notes=("x" * 200,) * 9,
+        program={"name": "p" * 200},
+    )
+    lines = render(result).splitlines()
+    assert len(lines) <= 35
+    assert max(map(len, lines)) <= WIDTH
+    assert "and 7 less busy kinds of unit, all in --json" in lines
+    assert "and 6 more notes, all in --json" in lines
+    assert [line.split()[0] for line in lines if line.startswith("unit")] == [f"unit{x}" for x in letters[-9:]]
+
+
+def test_an_empty_run_has_a_report() -> None:
+    text = render(
+        sample(
+            time_ps=0, cycles=0, instructions=0, units={}, opcodes={}, hbm={}, links=(), phases=(), steps=(),
+            bounds={}, committed_tokens=0, forwards=0, notes=(), noc_bytes=0, noc_hop_bytes=0, hbm_peak_bytes_per_s=0,
+        )
+    )  # fmt: skip
+    assert "time     0 ps (0 cycles), 0 instructions, 0 forwards\n" in text
+    assert "tokens   none committed\n" in text
+    assert "rows and refresh not modelled by this memory\n" in text
+
+
+def test_percent_shows_one_digit() -> None:
+    assert [percent(share) for share in (0, 5, 125, 1000)] == ["0.0 %", "0.5 %", "12.5 %", "100.0 %"]
