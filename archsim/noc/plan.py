@@ -1,0 +1,193 @@
+"""Plans: which links one kind of transfer crosses, in order, with channels that share a fate bundled.
+
+A plan is made once per (channels of each share, core, direction) and used by every transfer of that kind.
+Routes with a common end form a tree (see `archsim.noc.routing`), so each link of a plan has one way on to
+that end, and the position of a link in its longest route is an order in which links can be booked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import attrs
+
+Route = tuple[int, ...]
+"""Link numbers from end to end."""
+
+
+@attrs.define(eq=False)
+class Bundle:
+    """Memory attachment links, equally spaced in the link table, that carry equal parts of one share.
+
+    `feed` is the trunk that leads to them (core to memory only). `bytes` and `busy_ps` tally, per link,
+    what this bundle has carried since the network last settled its counters.
+    """
+
+    where: slice
+    count: int
+    share: int
+    width: int
+    hop_ps: int
+    tail_ps: int
+    feed: int = -1
+    bytes: int = 0
+    busy_ps: int = 0
+
+    def book(self, free: list[int], at_ps: int, service_ps: int) -> tuple[int, int]:
+        """Occupy every link from `at_ps` or when it is free; returns (first start, last end) in ps."""
+        where = self.where
+        frees = free[where]
+        latest = max(frees)
+        if latest <= at_ps or min(frees) == latest:
+            start = latest if latest > at_ps else at_ps
+            end = start + service_ps
+            free[where] = [end] * self.count
+            return start, end
+        starts = [ready if ready > at_ps else at_ps for ready in frees]
+        free[where] = [start + service_ps for start in starts]
+        return min(starts), max(starts) + service_ps
+
+
+class Trunk(NamedTuple):
+    """One link that all shares of a transfer may cross.
+
+    `hop_ps` is the latency of the link and the node behind it, `tail_ps` that of the rest of the longest
+    route through it, both included; `feeds` are the positions of the bundles and trunks before it;
+    `counts` is (share, number of its channels whose bytes cross the link).
+    """
+
+    link: int
+    width: int
+    hop_ps: int
+    tail_ps: int
+    feeds: tuple[int, ...]
+    counts: tuple[tuple[int, int], ...]
+
+
+@attrs.frozen
+class Plan:
+    """Links of one kind of transfer: `routes_ps` is each share's longest zero-load latency."""
+
+    bundles: tuple[Bundle, ...]
+    trunks: tuple[Trunk, ...]
+    routes_ps: tuple[int, ...]
+    channel_counts: tuple[int, ...]
+
+
+@attrs.frozen
+class Planner:
+    """Makes plans from the link table: `widths` in bytes/cycle, `hops_ps` per link."""
+
+    widths: Sequence[int]
+    hops_ps: Sequence[int]
+
+    def inbound(self, shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> Plan:
+        """Memory to core: bundles first, then trunks towards the core; `routes` by channel."""
+        bundles: list[Bundle] = []
+        position: dict[int, list[int]] = {}
+        for share, group, inner in self._groups(shares, routes, attachment=0, neighbour=1):
+            for where, count in _even_runs(group):
+                position.setdefault(inner, []).append(len(bundles))
+                bundles.append(self._bundle(where, count, share, self.latency_ps(routes[group[0]])))
+        links, counts = self._trunk_links(shares, routes, slice(1, None))
+        feeds = {link: list(position.get(link, [])) for link in links}
+        place = {link: len(bundles) + index for index, link in enumerate(links)}
+        for route in _used(shares, routes):
+            for link, onward in pairwise(route[1:]):
+                if place[link] not in feeds[onward]:
+                    feeds[onward].append(place[link])
+        return self._plan(shares, routes, bundles, links, counts, feeds)
+
+    def outbound(self, shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> Plan:
+        """Core to memory: trunks from the core outwards, then bundles; `routes` by channel."""
+        links, counts = self._trunk_links(shares, routes, slice(0, -1))
+        place = {link: index for index, link in enumerate(links)}
+        feeds: dict[int, list[int]] = {link: [] for link in links}
+        for route in _used(shares, routes):
+            for link, onward in pairwise(route[:-1]):
+                feeds[onward] = [place[link]]
+        bundles: list[Bundle] = []
+        for share, group, inner in self._groups(shares, routes, attachment=-1, neighbour=-2):
+            for where, count in _even_runs(group):
+                bundles.append(self._bundle(where, count, share, self.hops_ps[where.start], place[inner]))
+        return self._plan(shares, routes, bundles, links, counts, feeds)
+
+    def latency_ps(self, route: Route) -> int:
+        """Zero-load latency of a route."""
+        return sum(self.hops_ps[link] for link in route)
+
+    def _groups(
+        self, shares: Sequence[Sequence[int]], routes: Sequence[Route], attachment: int, neighbour: int
+    ) -> Iterator[tuple[int, list[int], int]]:
+        """(share, attachment links, the trunk next to them) for links of one share at one router."""
+        for share, channels in enumerate(shares):
+            groups: dict[int, list[int]] = {}
+            for channel in channels:
+                route = routes[channel]
+                groups.setdefault(route[neighbour], []).append(route[attachment])
+            for inner, group in groups.items():
+                yield share, group, inner
+
+    def _bundle(self, where: slice, count: int, share: int, tail_ps: int, feed: int = -1) -> Bundle:
+        return Bundle(where, count, share, self.widths[where.start], self.hops_ps[where.start], tail_ps, feed)
+
+    def _trunk_links(
+        self, shares: Sequence[Sequence[int]], routes: Sequence[Route], part: slice
+    ) -> tuple[list[int], dict[int, dict[int, int]]]:
+        """The shared links in booking order, and per link the channels of each share that cross it."""
+        depth: dict[int, int] = {}
+        counts: dict[int, dict[int, int]] = {}
+        for share, channels in enumerate(shares):
+            for channel in channels:
+                for index, link in enumerate(routes[channel][part]):
+                    depth[link] = max(index, depth.get(link, 0))
+                    of_link = counts.setdefault(link, {})
+                    of_link[share] = of_link.get(share, 0) + 1
+        return sorted(depth, key=lambda link: (depth[link], link)), counts
+
+    def _plan(
+        self,
+        shares: Sequence[Sequence[int]],
+        routes: Sequence[Route],
+        bundles: list[Bundle],
+        links: list[int],
+        counts: dict[int, dict[int, int]],
+        feeds: dict[int, list[int]],
+    ) -> Plan:
+        tails = self._tails(_used(shares, routes))
+        trunks = [
+            Trunk(link, self.widths[link], self.hops_ps[link], tails[link], (*feeds[link],), (*counts[link].items(),))
+            for link in links
+        ]
+        longest = tuple(max((self.latency_ps(routes[channel]) for channel in share), default=0) for share in shares)
+        return Plan(tuple(bundles), tuple(trunks), longest, tuple(len(share) for share in shares))
+
+    def _tails(self, routes: Sequence[Route]) -> dict[int, int]:
+        tails: dict[int, int] = {}
+        for route in routes:
+            rest = 0
+            for link in reversed(route):
+                rest += self.hops_ps[link]
+                tails[link] = max(rest, tails.get(link, 0))
+        return tails
+
+
+def _used(shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[Route]:
+    """The routes of all channels named, once each, in order of appearance."""
+    return [routes[channel] for channel in dict.fromkeys(channel for share in shares for channel in share)]
+
+
+def _even_runs(links: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Cut a list of link numbers into equally spaced, increasing runs, as (slice, length)."""
+    first = 0
+    while first < len(links):
+        last = first + 1
+        step = links[last] - links[first] if last < len(links) else 1
+        if step < 1:
+            step = 1
+        while last < len(links) and links[last] == links[last - 1] + step:
+            last += 1
+        yield slice(links[first], links[last - 1] + 1, step), last - first
+        first = last
