@@ -80,6 +80,13 @@ def test_files_of_every_kind(tmp_path: Path, name: str) -> None:
     assert data == (tmp_path / f"again-{name}").read_bytes()
 
 
+def test_bytes_depend_on_the_program_alone(tmp_path: Path) -> None:
+    turned = attrs.evolve(HEADER, model=dict(reversed(HEADER.model.items())))
+    assert dump_program(attrs.evolve(PROGRAM, header=turned)) == dump_program(PROGRAM)
+    write_program(PROGRAM, tmp_path / "p.gz")
+    assert (tmp_path / "p.gz").read_bytes()[3:8] == bytes(5)  # no file name, no time of writing
+
+
 def test_content_not_name_decides(tmp_path: Path) -> None:
     zipped_text = gzip.compress(dump_program(PROGRAM))
     for name, data in (("a.trace", dump_program(PROGRAM, binary=True)), ("b.bin", zipped_text)):
