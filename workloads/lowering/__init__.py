@@ -1,0 +1,1 @@
+"""From a model, a schedule and a machine to one instruction stream."""
