@@ -39,6 +39,7 @@ class Opcode:
 
     @property
     def is_extension(self) -> bool:
+        """Whether the opcode is archsim's own, under the prefix."""
         return self.function is not None
 
 
@@ -133,17 +134,14 @@ _EXTENSIONS = [
 
 
 def _build() -> dict[str, Opcode]:
+    rows: list[tuple[str, int, int | None, str, str, str, str, str]] = [(m, c, None, *rest) for m, c, *rest in _BASE]  # type: ignore[misc]
+    rows += [(m, PREFIX, f, *rest) for m, f, *rest in _EXTENSIONS]  # type: ignore[misc]
     table: dict[str, Opcode] = {}
-    codes: set[tuple[int, int | None]] = set()
-    base = [(m, c, None, *rest) for m, c, *rest in _BASE]
-    extensions = [(m, PREFIX, f, *rest) for m, f, *rest in _EXTENSIONS]
-    for mnemonic, code, function, operands, unit, cost, touches, meaning in base + extensions:  # type: ignore[misc]
-        key = (code, function)
-        if mnemonic in table or key in codes:
-            raise ValueError(f"opcode table: {mnemonic} repeats a mnemonic or a code")
-        codes.add(key)
+    for mnemonic, code, function, operands, unit, cost, touches, meaning in rows:
         bits = 26 if function is None else 20
         table[mnemonic] = Opcode(mnemonic, code, function, parse_operands(operands, bits), unit, cost, touches, meaning)
+    if len(table) < len(rows) or len({(code, function) for _, code, function, *_ in rows}) < len(rows):
+        raise ValueError("opcode table: a mnemonic or a code is repeated")
     return table
 
 

@@ -26,6 +26,7 @@ class Operand:
 
     @property
     def is_register(self) -> bool:
+        """Whether the operand names a register rather than holding a literal."""
         return self.kind in REGISTER_COUNT
 
 
@@ -41,6 +42,7 @@ def parse_operands(text: str, field_bits: int) -> tuple[Operand, ...]:
         access = word[0] if word[0] in ">+" else ""
         name, _, rest = word.lstrip(">+").partition(":")
         kind, _, default = (rest or name).partition("=")
+        name = name.partition("=")[0]
         bits = left if kind == IMM else 4
         left -= bits
         if left < 0:

@@ -1,0 +1,143 @@
+"""Static decoding: each instruction of a program becomes a record that dispatch runs quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from archsim.errors import TraceError
+from archsim.isa.formats import BY_CODE, Format, format_named
+from archsim.isa.loops import match_loops
+from archsim.isa.program import Instruction, Program
+from archsim.isa.timing.cost import Cost, CostEntry
+from archsim.kernel.simulation import Event
+
+if TYPE_CHECKING:
+    from archsim.components.frontend import FrontEnd
+
+Wait: TypeAlias = Generator[Event, Any, None] | None
+"""What a handler returns: nothing when it is done, or a wait after which it is tried again."""
+Handler: TypeAlias = "Callable[[FrontEnd, Decoded], Wait]"
+
+SPACE_INDEX = {"V": 0, "M": 1, "F": 2, "I": 3, "H": 4, "S": 5, "R": 6}
+SPACE_NAMES = ("Vector SRAM", "Matrix SRAM", "FP_MEM", "INT_MEM", "HBM", "KV scale memory", "f registers")
+
+_DMA_STREAM = {"H_PREFETCH_V": 2, "H_GATHER_V": 2, "H_STORE_V": 3}
+
+
+class Touch:
+    """One memory footprint of an instruction: space, read or write, address register, shape, offset."""
+
+    __slots__ = ("offset", "register", "shape", "space", "write")
+
+    def __init__(self, space: int, write: bool, register: int, shape: str, offset: int) -> None:
+        self.space, self.write, self.register, self.shape, self.offset = space, write, register, shape, offset
+
+
+class Decoded:
+    """A static instruction with everything that does not change from one execution to the next."""
+
+    __slots__ = (
+        "busy",
+        "count",
+        "handler",
+        "in_order",
+        "index",
+        "instruction",
+        "interval",
+        "jump",
+        "latency",
+        "length_cost",
+        "length_register",
+        "line",
+        "mnemonic",
+        "number_format",
+        "port_a",
+        "port_b",
+        "queue",
+        "registers_read",
+        "registers_written",
+        "stream",
+        "touches",
+        "unit",
+        "values",
+    )
+
+    def __init__(self, index: int, instruction: Instruction, cost: CostEntry, instructions_per_line: int) -> None:
+        opcode = instruction.opcode
+        self.index = index
+        self.instruction = instruction
+        self.mnemonic = opcode.mnemonic
+        self.values = instruction.values
+        self.unit = opcode.unit
+        self.line = index // instructions_per_line
+        self.latency, self.interval = cost if isinstance(cost, tuple) else (0, 0)
+        self.length_cost: Cost | None = None if isinstance(cost, tuple) else cost
+        named = {operand.name: value for operand, value in zip(opcode.operands, instruction.values, strict=True)}
+        self.length_register = named.get("rlen", 0)
+        self.touches = tuple(_touch(word, named) for word in opcode.touches.split())
+        pairs = list(zip(opcode.operands, instruction.values, strict=True))
+        # f0 is constant, so nobody ever waits for it; S_ST_FP reads its first operand.
+        self.registers_read = tuple(v for o, v in pairs if o.kind == "f" and o.reads and v)
+        self.registers_written = tuple(v for o, v in pairs if o.kind == "f" and o.writes and v)
+        vector = [touch for touch in self.touches if touch.space == 0]
+        reads = [touch for touch in vector if not touch.write]
+        tensor = self.unit == "tensor"
+        self.port_a = 1 if reads and not tensor else 0
+        self.port_b = len(vector) - self.port_a
+        self.queue = -1
+        self.stream = _DMA_STREAM.get(self.mnemonic, 0)
+        self.in_order = self.unit in ("tensor", "vector", "scalar")
+        self.number_format: Format | None = None
+        self.jump = 0
+        self.count = 0
+        self.busy = 0
+        self.handler: Handler
+
+    @property
+    def place(self) -> str:
+        """Where the instruction stands, for messages."""
+        line = self.instruction.line
+        return f"instruction {self.index} ({self.mnemonic}" + (f", line {line})" if line else ")")
+
+
+def _touch(word: str, named: dict[str, int]) -> Touch:
+    head, register, shape = word.split(":")
+    offset = named.get("imm", 0) if shape in ("word", "block", "one") else named.get("off", 0)
+    return Touch(SPACE_INDEX[head[1]], head[0] == "w", named[register], shape, offset)
+
+
+class Formats:
+    """The number formats a program's transfers use, by role."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.weights = format_named(names["weights"], "formats.weights")
+        self.kv = format_named(names["kv"], "formats.kv")
+        self.vector = format_named(names["vector_hbm"], "formats.vector_hbm")
+
+    def select(self, decoded: Decoded) -> Format:
+        """Format that the precision operand of a transfer names; raises TraceError."""
+        precision = decoded.values[-1]
+        if decoded.mnemonic == "K_STORE":
+            return self.kv
+        if precision == 0:
+            return self.weights if decoded.mnemonic == "H_PREFETCH_M" else self.vector
+        if precision == 1:
+            return self.kv
+        if precision not in BY_CODE:
+            known = ", ".join(f"{code} {fmt.name}" for code, fmt in sorted(BY_CODE.items()))
+            raise TraceError(f"{decoded.place}: precision {precision}; expected 0 default, 1 KV, {known}")
+        return BY_CODE[precision]
+
+
+def decode(program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int) -> list[Decoded]:
+    """Decode a program and match its loops; raises AssemblyError where loops do not balance."""
+    code = [Decoded(i, ins, costs[ins.opcode.mnemonic], instructions_per_line) for i, ins in enumerate(program.instructions)]
+    for item in code:
+        if item.mnemonic in ("H_PREFETCH_M", "H_PREFETCH_V", "H_STORE_V", "H_GATHER_V", "K_STORE"):
+            item.number_format = formats.select(item)
+        if item.mnemonic == "H_PREFETCH_M":
+            item.stream = 1 if item.values[-1] == 1 else 0
+    for start, end in match_loops(program.instructions, program.where).items():
+        code[start].jump, code[end].jump = end + 1, start + 1
+    return code

@@ -1,0 +1,94 @@
+"""DMA engines: 2-D transfers between HBM and the SRAMs, several in flight on each engine."""
+
+from __future__ import annotations
+
+import heapq
+
+import attrs
+
+from archsim.components.operation import Operation
+from archsim.components.params import DmaParams
+from archsim.components.port import MemoryPort
+from archsim.components.unit import ExecutionUnit
+
+
+@attrs.define(eq=False, kw_only=True)
+class DmaEngine(ExecutionUnit):
+    """Starts transfers in order, up to `in_flight` at a time; busy while any is under way.
+
+    A read: command path, network, HBM, network, format conversion, then the rows land through Vector
+    SRAM port A (where the DMA has priority). A write reads its rows through port A first.
+    """
+
+    params: DmaParams
+    memory: MemoryPort
+    flying: list[int] = attrs.field(factory=list)
+    """End times of transfers under way, as a heap."""
+    read_bytes: int = 0
+    write_bytes: int = 0
+    landed_bytes: int = 0
+
+    def start(self, operation: Operation, start: int) -> None:
+        """Book the whole transfer on channels and links; its end is known at once."""
+        transfer = operation.transfer
+        assert transfer is not None
+        period = self.period_ps
+        leave = start + self.params.command_cycles * period
+        convert = (self.params.convert_cycles + self.params.fixed_cycles) * period
+        if transfer.write:
+            finish, operation.cause = self._store(operation, leave + convert)
+        else:
+            arrival, operation.cause = self.memory.read(leave, transfer.extents)
+            finish = arrival + convert
+            self.read_bytes += transfer.nbytes
+            if transfer.rows:
+                self._land(transfer.rows, finish)
+        self.landed_bytes += transfer.nbytes
+        self.operations += 1
+        if finish > self.busy_until:
+            self.busy_ps += finish - max(start, self.busy_until)
+            self.busy_until = finish
+        flying = self.flying
+        heapq.heappush(flying, finish)
+        # The next transfer may start a cycle later, or when one of those in flight ends.
+        self.free_ps = start + period
+        if len(flying) >= self.params.in_flight:
+            self.free_ps = max(self.free_ps, heapq.heappop(flying))
+        self.watch(operation, start, finish)
+        operation.started(finish)
+
+    busy_until: int = 0
+
+    def _store(self, operation: Operation, leave: int) -> tuple[int, str]:
+        transfer = operation.transfer
+        assert transfer is not None
+        rate = self.port_a.rate(transfer.rows, transfer.rows)
+        end = leave + transfer.rows * self.period_ps
+        self.port_a.take(leave, end, rate, transfer.rows)
+        self.write_bytes += transfer.nbytes
+        # The channels may take the data no earlier than the last row has left the SRAM.
+        finish, cause = self.memory.write(leave, transfer.extents)
+        return max(finish, end), cause
+
+    def _land(self, rows: int, finish: int) -> None:
+        rate = self.port_a.rate(rows, rows)
+        self.port_a.take(finish - rows * self.period_ps, finish, rate, rows)
+
+    def account(self, operation: Operation, start: int, ready: int, cause: str) -> None:
+        """As any unit; time covered by transfers in flight is busy, not stalled."""
+        busy_until = self.busy_until
+        if start <= busy_until:
+            return
+        # The cycle between two starts is no work of its own: only transfers make the engine busy.
+        free, self.free_ps = self.free_ps, busy_until
+        super().account(operation, start, ready, cause)
+        self.free_ps = free
+
+    def close(self, end_ps: int) -> None:
+        """As any unit; an engine is done when its last transfer has landed."""
+        self.free_ps = self.busy_until
+        super().close(end_ps)
+
+    def port_wait(self, operation: Operation, at_ps: int) -> int:
+        """The DMA has priority at its port: it never waits for it."""
+        return at_ps

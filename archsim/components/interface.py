@@ -1,0 +1,46 @@
+"""Network interface of a core: sends vectors to other cores' Vector SRAM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from archsim.components.operation import Operation
+from archsim.components.port import MemoryPort
+from archsim.components.unit import ExecutionUnit
+
+if TYPE_CHECKING:
+    from archsim.components.frontend import FrontEnd
+
+
+@attrs.define(eq=False, kw_only=True)
+class NetworkInterface(ExecutionUnit):
+    """One put after another leaves through port A; the receiver counts it when its last byte lands."""
+
+    port: MemoryPort
+    fronts: list[FrontEnd]
+    """Every core's front end, the receivers."""
+    sent_bytes: int = 0
+
+    def start(self, operation: Operation, start: int) -> None:
+        """Book the links; announce the receipt at its time."""
+        transfer = operation.transfer
+        assert transfer is not None
+        end = start + transfer.rows * self.period_ps
+        self.port_a.take(start, end, self.port_a.rate(transfer.rows, transfer.rows), transfer.rows)
+        _, finish = self.port.network.put(self.port.core, transfer.remote_core, transfer.nbytes, start)
+        finish = max(finish, end)
+        self.free_ps = end
+        self.busy_ps += end - start
+        self.operations += 1
+        self.sent_bytes += transfer.nbytes
+        operation.cause = "noc"
+        receiver = self.fronts[transfer.remote_core]
+        self.sim.call_at(finish, lambda: receiver.receive(finish))
+        self.watch(operation, start, end)
+        operation.started(finish)
+
+    def port_wait(self, operation: Operation, at_ps: int) -> int:
+        """Puts are buffered: they do not wait for port A."""
+        return at_ps

@@ -1,0 +1,142 @@
+"""Handlers that turn an instruction for a unit into an operation and put it in the unit's queue."""
+
+from __future__ import annotations
+
+from archsim.components.decode import Decoded, Handler, Wait
+from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
+from archsim.components.frontend import FrontEnd
+from archsim.components.operation import Operation
+
+
+def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
+    """Enter every footprint that follows from registers, and the f registers, in the scoreboard."""
+    now = front.time_ps
+    limits = front.limits
+    registers = front.registers
+    boards = front.boards
+    for touch in decoded.touches:
+        shape = SHAPES.get(touch.shape)
+        if shape is None:
+            continue
+        low = registers[touch.register]
+        if low is None:
+            low = front.value(touch.register, decoded)
+        low, high = shape(front, decoded, low + touch.offset)
+        if high > limits[touch.space]:
+            raise front.out_of_range(decoded, touch.space, low, high)
+        if not touch.space and low % front.geometry.vlen and touch.shape in ALIGNED:
+            raise unaligned(front, decoded, low)
+        if touch.write:
+            boards[touch.space].write(low, high, operation, now)
+        else:
+            boards[touch.space].read(low, high, operation, now)
+    if decoded.registers_read or decoded.registers_written:
+        board = boards[6]
+        for register in decoded.registers_read:
+            board.read(register, register + 1, operation, now)
+        for register in decoded.registers_written:
+            board.write(register, register + 1, operation, now)
+
+
+def push(front: FrontEnd, decoded: Decoded, operation: Operation, queue: int) -> Wait:
+    """Hand the operation to its queue; the instruction has been dispatched."""
+    front.phase.pending += 1
+    front.last[queue] = operation
+    front.queues[queue].push(operation)
+    decoded.count += 1
+    front.instructions += 1
+    front.pc += 1
+    if front.serial:
+        return front.wait_serial(operation)
+    front.time_ps += front.period_ps
+    front.busy_ps += front.period_ps
+    return None
+
+
+def _vector(front: FrontEnd, decoded: Decoded) -> Wait:
+    unit = front.next_vector
+    queue = front.queues[decoded.queue + unit]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    if decoded.length_cost is not None:
+        operation.latency, operation.cycles = decoded.length_cost.cycles({"len": length_of(front, decoded)})
+        rows = 1
+    else:
+        rows = front.v_rows
+        operation.cycles = rows * decoded.interval
+        operation.latency = operation.cycles + decoded.latency - decoded.interval
+    operation.rows_a = rows * decoded.port_a
+    operation.rows_b = rows * decoded.port_b
+    if decoded.mnemonic == "V_RED_MAX_IDX":
+        _produce(front, decoded, operation)
+    enter(front, decoded, operation)
+    decoded.busy += operation.cycles
+    front.phase.totals.vector_cycles += operation.cycles
+    front.next_vector = (unit + 1) % front.vector_units
+    return push(front, decoded, operation, decoded.queue + unit)
+
+
+def _produce(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
+    """A register gets a value that only the unit knows; its old value must have been used."""
+    register = decoded.values[0]
+    older = front.producers[register]
+    if older is not None:
+        operation.depends.append(older)
+    if register:
+        front.registers[register] = None
+        front.producers[register] = operation
+
+
+def _tensor(front: FrontEnd, decoded: Decoded) -> Wait:
+    unit = front.accumulating
+    queue = front.queues[decoded.queue + unit]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    writes = decoded.touches[0].write
+    tiles = 1 if writes else front.m_tiles
+    operation.cycles = tiles * decoded.interval
+    operation.latency = operation.cycles + decoded.latency - decoded.interval
+    operation.rows_b = tiles * front.m_rows
+    enter(front, decoded, operation)
+    decoded.busy += operation.cycles
+    front.phase.totals.tensor_cycles += operation.cycles
+    if writes:
+        # The accumulation is complete; the next one may go to another core's array.
+        front.accumulating = (unit + 1) % front.tensor_units
+    return push(front, decoded, operation, decoded.queue + unit)
+
+
+def _scalar(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    if decoded.length_cost is None:
+        operation.latency, operation.cycles = decoded.latency, decoded.interval
+    else:
+        operation.latency, operation.cycles = decoded.length_cost.cycles({"len": length_of(front, decoded)})
+    operation.rows_a, operation.rows_b = decoded.port_a, decoded.port_b
+    enter(front, decoded, operation)
+    _integer_effects(front, decoded, operation)
+    decoded.busy += operation.cycles
+    return push(front, decoded, operation, decoded.queue)
+
+
+def _integer_effects(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
+    """INT_MEM contents follow program order; what depends on data becomes unknown."""
+    if decoded.mnemonic == "S_ST_INT":
+        source, base, immediate = decoded.values
+        producer = front.producers[source]
+        if producer is not None:
+            operation.depends.append(producer)
+        front.int_mem[front.value(base, decoded) + immediate] = front.registers[source]
+    elif decoded.mnemonic == "S_SELECT_INT":
+        low = front.value(decoded.values[0], decoded)
+        for address in range(low, low + length_of(front, decoded)):
+            front.int_mem[address] = None
+
+
+HANDLERS: dict[str, Handler] = {"vector": _vector, "tensor": _tensor, "scalar": _scalar}
+"""Handlers by unit; those of kv, dma and net are in `movement`."""

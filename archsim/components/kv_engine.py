@@ -1,0 +1,36 @@
+"""KV quantization engine: per-channel ranges, quantise-and-store, folding of inverse scales (BAOS)."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.components.operation import Operation
+from archsim.components.port import MemoryPort
+from archsim.components.unit import ExecutionUnit
+
+
+@attrs.define(eq=False, kw_only=True)
+class KvEngine(ExecutionUnit):
+    """One row a cycle through calibration, quantisation or folding; stores go on to HBM."""
+
+    memory: MemoryPort
+    store_ps: int
+    """From the last row in the engine to its first byte on the network."""
+    stored_bytes: int = 0
+
+    def start(self, operation: Operation, start: int) -> None:
+        """Stream the rows; a store retires when the channels have taken its last byte."""
+        transfer = operation.transfer
+        if transfer is None:
+            super().start(operation, start)
+            return
+        end = start + operation.cycles * self.period_ps
+        self.free_ps = end
+        self.busy_ps += end - start
+        self.operations += 1
+        self.port_a.take(start, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
+        # Bytes leave as rows are quantised, so the network sees them from the first row on.
+        finish, operation.cause = self.memory.write(start + self.store_ps, transfer.extents)
+        self.stored_bytes += transfer.nbytes
+        self.watch(operation, start, end)
+        operation.started(max(finish, end + self.store_ps))

@@ -1,0 +1,218 @@
+"""Handlers of instructions that move data off the core: DMA, gather, KV store, core-to-core put."""
+
+from __future__ import annotations
+
+from archsim.components.decode import Decoded, Handler, Wait
+from archsim.components.footprint import transfer_rows, unaligned
+from archsim.components.frontend import FrontEnd
+from archsim.components.issue import enter, push
+from archsim.components.operation import Operation
+from archsim.components.transfer import Transfer
+from archsim.errors import MemoryFault, ProgramFault
+from archsim.isa.formats import Format
+
+Extents = list[tuple[int, int]]
+
+
+def _extents(front: FrontEnd, fmt: Format, base: int, offset: int, rows: int, width: int, pitch: int) -> Extents:
+    """Byte ranges of `rows` rows of `width` elements, `pitch` elements apart, codes then scales."""
+    if pitch == width or rows == 1:
+        rows, width = 1, rows * width
+    extents = []
+    for row in range(rows):
+        element = offset + row * pitch
+        extents.append((base + element * fmt.bits // 8, fmt.code_bytes(width)))
+    if fmt.block:
+        scales = base + front.scale
+        for row in range(rows):
+            element = offset + row * pitch
+            extents.append((scales + element // fmt.block, fmt.scale_bytes(width)))
+    return extents
+
+
+def _offset(front: FrontEnd, decoded: Decoded, register: int, fmt: Format) -> int:
+    offset = front.value(register, decoded)
+    if fmt.block and offset % fmt.block:
+        raise MemoryFault(
+            f"{front.path}: {decoded.place}: HBM element offset {offset}; expected a multiple of the {fmt.block}-element scale block"
+        )
+    return offset
+
+
+def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer: Transfer) -> None:
+    limit = front.limits[4]
+    board = front.boards[4]
+    for low, size in transfer.extents:
+        if low + size > limit:
+            raise front.out_of_range(decoded, 4, low, low + size)
+    # Scales lie where their codes lie, so the codes' range stands for both.
+    codes = transfer.extents[: max(1, len(transfer.extents) // 2)]
+    low, high = codes[0][0], codes[-1][0] + codes[-1][1]
+    touch = board.write if transfer.write else board.read
+    touch(low, high, operation, front.time_ps)
+    totals = front.phase.totals
+    if transfer.write:
+        totals.hbm_write_bytes += transfer.nbytes
+    else:
+        totals.hbm_read_bytes += transfer.nbytes
+
+
+def _touch_vectors(front: FrontEnd, decoded: Decoded, operation: Operation, register: int, vectors: int, write: bool) -> None:
+    low = front.value(register, decoded)
+    vlen = front.geometry.vlen
+    high = low + vectors * vlen
+    if high > front.limits[0]:
+        raise front.out_of_range(decoded, 0, low, high)
+    if low % vlen:
+        raise unaligned(front, decoded, low)
+    board = front.boards[0]
+    (board.write if write else board.read)(low, high, operation, front.time_ps)
+
+
+def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    fmt = decoded.number_format
+    assert fmt is not None
+    _, source, base, strided, _ = decoded.values
+    geometry = front.geometry
+    elements = front.fetch_elements or geometry.mlen * (geometry.hlen if decoded.stream else geometry.blen)
+    offset = _offset(front, decoded, source, fmt)
+    pitch = front.stride if strided else elements
+    extents = _extents(front, fmt, front.bases[base], offset, front.fetch_tiles, elements, pitch)
+    transfer = Transfer(extents, False, sum(size for _, size in extents), 0)
+    operation.transfer = transfer
+    enter(front, decoded, operation)
+    _touch_hbm(front, decoded, operation, transfer)
+    return push(front, decoded, operation, decoded.queue)
+
+
+def _move_vectors(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    fmt = decoded.number_format
+    assert fmt is not None
+    target, source, base, strided, _ = decoded.values
+    store = decoded.mnemonic == "H_STORE_V"
+    default = front.store_v_rows if store else front.prefetch_v_rows
+    rows, width, blocks, block_pitch = transfer_rows(front, decoded, default)
+    offset = _offset(front, decoded, source, fmt)
+    pitch = front.stride if strided else width
+    extents = _extents(front, fmt, front.bases[base], offset, rows, width, pitch)
+    transfer = Transfer(extents, store, sum(size for _, size in extents), rows * blocks)
+    operation.transfer = transfer
+    _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, not store)
+    _touch_hbm(front, decoded, operation, transfer)
+    return push(front, decoded, operation, decoded.queue)
+
+
+def _gather(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    fmt = decoded.number_format
+    assert fmt is not None
+    target, ids, base, _ = decoded.values
+    rows, width, blocks, block_pitch = transfer_rows(front, decoded, 1)
+    low = front.value(ids, decoded)
+    if low + rows > front.limits[3]:
+        raise front.out_of_range(decoded, 3, low, low + rows)
+    extents: Extents = []
+    for address in range(low, low + rows):
+        element = token_id(front, decoded, address) * width
+        extents += _extents(front, fmt, front.bases[base], element, 1, width, width)
+    transfer = Transfer(extents, False, sum(size for _, size in extents), rows * blocks)
+    operation.transfer = transfer
+    front.boards[3].read(low, low + rows, operation, front.time_ps)
+    _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, True)
+    front.phase.totals.hbm_read_bytes += transfer.nbytes
+    for start, size in extents:
+        if start + size > front.limits[4]:
+            raise front.out_of_range(decoded, 4, start, start + size)
+    return push(front, decoded, operation, decoded.queue)
+
+
+def token_id(front: FrontEnd, decoded: Decoded, address: int) -> int:
+    """Row of the table that a gather reads: from the header's ids, else from INT_MEM itself.
+
+    Synthetic ids are a fixed function of seed and INT_MEM address, spread over the vocabulary.
+    """
+    ids = front.gather_ids
+    if ids.get("kind") == "synthetic":
+        vocab = ids["vocab"]
+        assert isinstance(vocab, int)
+        seed = ids.get("seed", 0)
+        assert isinstance(seed, int)
+        return ((address + 1) * 2654435761 + seed * 40503) % 2**32 * vocab >> 32
+    if ids.get("kind") == "recorded":
+        recorded = ids["ids"]
+        assert isinstance(recorded, list)
+        return int(recorded[address % len(recorded)])
+    known = front.int_mem[address]
+    if known is None:
+        raise ProgramFault(f"{front.path}: {decoded.place}: INT_MEM[{address}] depends on data; expected gather_ids in the header")
+    return known
+
+
+def _kv(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    rows = front.v_rows
+    operation.cycles = rows * decoded.interval
+    operation.latency = operation.cycles + decoded.latency - decoded.interval + front.kv_pipeline
+    operation.rows_a = rows
+    operation.rows_b = rows * (decoded.port_b if decoded.mnemonic == "K_FOLD" else 0)
+    enter(front, decoded, operation)
+    if decoded.mnemonic == "K_STORE":
+        _store_kv(front, decoded, operation, rows)
+    decoded.busy += operation.cycles
+    return push(front, decoded, operation, decoded.queue)
+
+
+def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int) -> None:
+    fmt = decoded.number_format
+    assert fmt is not None
+    target, _, base, _, _ = decoded.values
+    width = min(front.geometry.vlen, front.stride or front.geometry.vlen)
+    offset = _offset(front, decoded, target, fmt)
+    extents = _extents(front, fmt, front.bases[base], offset, rows, width, front.stride or width)
+    operation.transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
+    _touch_hbm(front, decoded, operation, operation.transfer)
+
+
+def _put(front: FrontEnd, decoded: Decoded) -> Wait:
+    queue = front.queues[decoded.queue]
+    if len(queue.items) >= queue.depth:
+        return front.wait_room(queue, decoded)
+    operation = Operation(decoded, front.time_ps, front.phase)
+    rows = front.v_rows
+    operation.rows_a = rows
+    core = front.value(decoded.values[2], decoded)
+    if not 0 <= core < front.cores:
+        raise ProgramFault(f"{front.path}: {decoded.place}: core {core}; expected one of 0..{front.cores - 1}")
+    nbytes = rows * front.geometry.vlen * 2
+    operation.transfer = Transfer([], True, nbytes, rows, core)
+    front.value(decoded.values[0], decoded)
+    enter(front, decoded, operation)
+    front.phase.totals.noc_bytes += nbytes
+    return push(front, decoded, operation, decoded.queue)
+
+
+HANDLERS: dict[str, Handler] = {
+    "H_PREFETCH_M": _prefetch_matrix,
+    "H_PREFETCH_V": _move_vectors,
+    "H_STORE_V": _move_vectors,
+    "H_GATHER_V": _gather,
+    "K_CALIB": _kv,
+    "K_STORE": _kv,
+    "K_FOLD": _kv,
+    "N_PUT": _put,
+}
+"""Handlers by mnemonic."""

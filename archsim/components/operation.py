@@ -1,0 +1,73 @@
+"""An instruction in flight: what dispatch hands to a unit and what others may wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from archsim.kernel.simulation import Event
+
+if TYPE_CHECKING:
+    from archsim.components.decode import Decoded
+    from archsim.components.phases import PhaseRun
+    from archsim.components.transfer import Transfer
+
+UNKNOWN = -1
+"""A time that is not known yet."""
+
+
+class Operation:
+    """One dynamic instruction between dispatch and retirement.
+
+    `finish_ps` is known from the moment the operation starts, for every unit is deterministic from
+    then on; before, it is UNKNOWN and `waiters` collects the events of those who need it.
+    """
+
+    __slots__ = (
+        "cause",
+        "cycles",
+        "decoded",
+        "depends",
+        "finish_ps",
+        "issue_ps",
+        "latency",
+        "phase",
+        "rows_a",
+        "rows_b",
+        "transfer",
+        "waiters",
+    )
+
+    def __init__(self, decoded: Decoded, issue_ps: int, phase: PhaseRun) -> None:
+        self.decoded = decoded
+        self.issue_ps = issue_ps
+        self.phase = phase
+        self.depends: list[Operation] = []
+        self.finish_ps = UNKNOWN
+        self.cycles = 0
+        """Cycles the unit is taken before it can start the next operation."""
+        self.latency = 0
+        """Cycles from start to retirement, for units that do not move data off the core."""
+        self.rows_a = 0
+        """Row accesses on Vector SRAM port A."""
+        self.rows_b = 0
+        """Row accesses on Vector SRAM port B."""
+        self.cause = "operand"
+        """What somebody who waits for this operation is stalled by."""
+        self.transfer: Transfer | None = None
+        self.waiters: list[Event] | None = None
+
+    def started(self, finish_ps: int) -> None:
+        """Make the retirement time known and wake whoever waits for it."""
+        self.finish_ps = finish_ps
+        self.phase.retired(finish_ps)
+        if self.waiters is not None:
+            for event in self.waiters:
+                event.succeed()
+            self.waiters = None
+
+    def wait_started(self, event: Event) -> Event:
+        """Have `event` triggered when the operation starts."""
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(event)
+        return event

@@ -1,0 +1,85 @@
+"""Booking of time and work to the phases that the program marks."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+
+@attrs.define(eq=False)
+class PhaseTotals:
+    """Sums over all occurrences of one phase; cycles and bytes as dispatched."""
+
+    count: int = 0
+    time_ps: int = 0
+    instructions: int = 0
+    tensor_cycles: int = 0
+    vector_cycles: int = 0
+    hbm_read_bytes: int = 0
+    hbm_write_bytes: int = 0
+    noc_bytes: int = 0
+
+
+class PhaseRun:
+    """One occurrence of a phase: operations dispatched in it and the last retirement so far."""
+
+    __slots__ = ("closed", "end_ps", "index", "ledger", "pending", "totals")
+
+    def __init__(self, ledger: PhaseLedger, index: int, totals: PhaseTotals) -> None:
+        self.ledger = ledger
+        self.index = index
+        self.totals = totals
+        self.pending = 0
+        self.end_ps = 0
+        self.closed = False
+
+    def retired(self, finish_ps: int) -> None:
+        """An operation of this phase will retire at `finish_ps`."""
+        if finish_ps > self.end_ps:
+            self.end_ps = finish_ps
+        self.pending -= 1
+        if self.closed and not self.pending:
+            self.ledger.settle()
+
+
+@attrs.define(eq=False)
+class PhaseLedger:
+    """The phases of one core, in program order.
+
+    A phase's time runs from the retirement of the previous phase's last instruction to its own, so
+    the times add up to the run. Work that retires before the previous phase does adds nothing.
+    """
+
+    totals: list[PhaseTotals]
+    marks: list[tuple[int, int, int]] = attrs.field(factory=list)
+    """(phase index, start ps, end ps) of settled occurrences, kept only where `keep` is set."""
+    keep: bool = False
+    settled_ps: int = 0
+    _open: deque[PhaseRun] = attrs.field(factory=deque, init=False)
+
+    def begin(self, index: int) -> PhaseRun:
+        """Start an occurrence of phase `index`."""
+        run = PhaseRun(self, index, self.totals[index])
+        run.totals.count += 1
+        self._open.append(run)
+        return run
+
+    def close(self, run: PhaseRun, front_ps: int) -> None:
+        """Dispatch has left the phase at `front_ps`."""
+        run.closed = True
+        if front_ps > run.end_ps:
+            run.end_ps = front_ps
+        self.settle()
+
+    def settle(self) -> None:
+        """Book the time of every leading occurrence whose end is known."""
+        runs = self._open
+        while runs and runs[0].closed and not runs[0].pending:
+            run = runs.popleft()
+            start = self.settled_ps
+            if run.end_ps > start:
+                run.totals.time_ps += run.end_ps - start
+                self.settled_ps = run.end_ps
+            if self.keep:
+                self.marks.append((run.index, start, self.settled_ps))

@@ -1,0 +1,17 @@
+"""What one DMA-like instruction moves: HBM extents on one side, on-chip rows on the other."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.define(eq=False)
+class Transfer:
+    """`extents` are (byte address, bytes); `rows` are Vector SRAM row accesses (0: Matrix SRAM)."""
+
+    extents: list[tuple[int, int]]
+    write: bool
+    nbytes: int
+    rows: int
+    remote_core: int = -1
+    """Receiving core of an N_PUT."""

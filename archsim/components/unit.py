@@ -1,0 +1,154 @@
+"""Execution units: take operations from their queue in order, start each when it may, account for time."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.components.operation import Operation
+from archsim.kernel.port import Queue
+from archsim.kernel.simulation import Component, Process
+from archsim.memory.port import SharedPort
+from archsim.results import STALL_CAUSES
+
+
+@attrs.define(eq=False, kw_only=True)
+class ExecutionUnit(Component):
+    """An in-order unit. Subclasses say in `start` what starting an operation means.
+
+    Between two operations the unit is idle while its queue offers nothing, and stalled, by cause,
+    while the oldest entry waits for operands or a port. busy + idle + stalls = time, exactly.
+    """
+
+    period_ps: int
+    queue: Queue[Operation]
+    port_a: SharedPort
+    port_b: SharedPort
+    free_ps: int = 0
+    """When the unit can start the next operation."""
+    busy_ps: int = 0
+    idle_ps: int = 0
+    stall_ps: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(STALL_CAUSES, 0))
+    operations: int = 0
+    _blocked_on: Operation | None = None
+    _blocked_since: int = 0
+
+    def processes(self) -> tuple[Process, ...]:
+        return (self.run(),)
+
+    def waiting(self) -> tuple[str, int] | None:
+        if self._blocked_on is None:
+            return None
+        oldest = self.queue.items[0].decoded.place if self.queue.items else "its work"
+        return f"{self._blocked_on.decoded.place}, needed by {oldest}", self._blocked_since
+
+    def run(self) -> Process:
+        """Start operations in order, each as early as its operands, the unit and the ports allow."""
+        queue, sim = self.queue, self.sim
+        environment = sim.environment
+        while True:
+            while not queue.items:
+                yield queue.wait_items()
+            operation = queue.items[0]
+            ready, cause = operation.issue_ps, "operand"
+            for other in operation.depends:
+                while other.finish_ps < 0:
+                    self._blocked_on, self._blocked_since = other, sim.now
+                    yield other.wait_started(sim.event())
+                    self._blocked_on = None
+                if other.finish_ps > ready:
+                    ready, cause = other.finish_ps, other.cause
+            start = self.free_ps if self.free_ps > ready else ready
+            if start > environment.now:
+                yield environment.timeout(start - environment.now)
+            start = environment.now  # type: ignore[assignment]
+            wait = self.port_wait(operation, start)
+            while wait > start:
+                yield environment.timeout(wait - start)
+                start = environment.now  # type: ignore[assignment]
+                wait = self.port_wait(operation, start)
+            self.account(operation, start, ready, cause)
+            queue.pop()
+            self.start(operation, start)
+
+    def close(self, end_ps: int) -> None:
+        """The run ended at `end_ps`: what the unit did not use to the end was idle."""
+        if end_ps > self.free_ps:
+            self.idle_ps += end_ps - self.free_ps
+            self.free_ps = end_ps
+
+    def port_wait(self, operation: Operation, at_ps: int) -> int:
+        """Earliest time from `at_ps` on when the SRAM ports can serve the operation."""
+        cycles = operation.cycles
+        if operation.rows_a:
+            at_ps = self.port_a.free_at(at_ps, self.port_a.rate(operation.rows_a, cycles))
+        if operation.rows_b:
+            at_ps = self.port_b.free_at(at_ps, self.port_b.rate(operation.rows_b, cycles))
+        return at_ps
+
+    def account(self, operation: Operation, start: int, ready: int, cause: str) -> None:
+        """Book the time between the previous operation and this one."""
+        gap_from = self.free_ps
+        if start <= gap_from:
+            return
+        offered = operation.issue_ps
+        if offered > gap_from:
+            self.idle_ps += min(offered, start) - gap_from
+            gap_from = min(offered, start)
+        if ready > gap_from:
+            self.stall_ps[cause] += min(ready, start) - gap_from
+            gap_from = min(ready, start)
+        if start > gap_from:
+            self.stall_ps["sram_port"] += start - gap_from
+
+    def start(self, operation: Operation, start: int) -> None:
+        """Begin an operation now: occupy the unit and the ports, make the retirement time known."""
+        occupied = operation.cycles * self.period_ps
+        end = start + occupied
+        self.free_ps = end
+        self.busy_ps += occupied
+        self.operations += 1
+        if operation.rows_a:
+            self.port_a.take(start, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
+        if operation.rows_b:
+            self.port_b.take(start, end, self.port_b.rate(operation.rows_b, operation.cycles), operation.rows_b)
+        self.watch(operation, start, end)
+        operation.started(start + operation.latency * self.period_ps)
+
+    def watch(self, operation: Operation, start: int, end: int) -> None:
+        """Tell observers."""
+        for observer in self.sim.observers:
+            observer.slice(self.path, operation.decoded.mnemonic, start, end, operation.phase.index - 1)
+
+
+@attrs.define(eq=False, kw_only=True)
+class ScalarUnit(ExecutionUnit):
+    """Floating-point scalars and what touches FP_MEM and INT_MEM in data order."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class VectorUnit(ExecutionUnit):
+    """VLEN lanes: elementwise, the reduction tree, and the sampling operations."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class TensorCore(ExecutionUnit):
+    """A flattened output-stationary array; results drain behind the next accumulation."""
+
+    def start(self, operation: Operation, start: int) -> None:
+        """As any unit, but a drain's row writes are spread over its latency, not its one-cycle slot."""
+        if operation.cycles >= operation.latency or not operation.rows_b:
+            super().start(operation, start)
+            return
+        occupied = operation.cycles * self.period_ps
+        self.free_ps = start + occupied
+        self.busy_ps += occupied
+        self.operations += 1
+        finish = start + operation.latency * self.period_ps
+        self.port_b.take(start, finish, self.port_b.rate(operation.rows_b, operation.latency), operation.rows_b)
+        self.watch(operation, start, start + occupied)
+        operation.started(finish)
+
+    def port_wait(self, operation: Operation, at_ps: int) -> int:
+        """Port B serves the vector operand of a tile, or the rows that a drain writes."""
+        cycles = max(operation.cycles, operation.latency)
+        return self.port_b.free_at(at_ps, self.port_b.rate(operation.rows_b, cycles))

@@ -1,0 +1,135 @@
+"""Elaboration: from a machine's parameters and a program to wired components. The one place that wires."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from archsim.components.core import Core, CoreSite, bind_handlers, build_core
+from archsim.components.decode import Decoded, Formats, decode
+from archsim.components.frontend import Barrier, FrontEnd
+from archsim.components.port import MemoryPort
+from archsim.errors import TraceError
+from archsim.isa.program import Program
+from archsim.kernel.observer import Observer
+from archsim.kernel.simulation import Simulation
+from archsim.machine import MachineParams
+from archsim.memory.fixed import FixedMemory
+from archsim.memory.hbm import HbmMemory
+from archsim.noc import Network
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@attrs.define(eq=False)
+class Machine:
+    """An elaborated machine with its program loaded, ready to run once."""
+
+    params: MachineParams
+    program: Program
+    serial: bool
+    sim: Simulation
+    memory: HbmMemory | FixedMemory
+    network: Network
+    cores: list[Core]
+    code: list[list[Decoded]]
+    """Decoded instructions of each core; every core has its own counters."""
+
+
+def build(
+    program: Program, params: MachineParams, issue: str | None = None, observers: tuple[Observer, ...] = ()
+) -> Machine:
+    """Elaborate; raises TraceError where the program was made for another machine, WiringError, ConfigError."""
+    check_requirements(program, params)
+    serial = (issue or params.issue) == "serial"
+    sim = Simulation(observers)
+    memory = params.memory.build()
+    network = Network(params.noc, params.cores, memory.channel_count, params.period_ps)
+    config, costs = params.core_config(), params.cost_table()
+    formats = Formats(_formats(program, params))
+    barrier = Barrier(params.dispatch.barrier_cycles, params.period_ps)
+    fronts: list[FrontEnd] = []
+    cores, codes = [], []
+    for index in range(params.cores):
+        code = decode(program, costs, formats, params.fetch.line // 4)
+        bind_handlers(code, config, costs)
+        site = CoreSite(
+            index=index,
+            cores=params.cores,
+            sim=sim,
+            period_ps=params.period_ps,
+            serial=serial,
+            memory=MemoryPort(index, memory, network, params.period_ps),
+            hbm_bytes=params.memory.capacity,
+            barrier=barrier,
+            fronts=fronts,
+            code=code,
+            program=program,
+            formats=formats,
+            program_base=_program_base(program, params),
+        )
+        core = build_core(config, site)
+        fronts.append(core.front)
+        cores.append(core)
+        codes.append(code)
+    sim.elaborate()
+    return Machine(params, program, serial, sim, memory, network, cores, codes)
+
+
+def check_requirements(program: Program, params: MachineParams) -> None:
+    """Refuse a program that relies on another machine; raises TraceError naming the field."""
+    for path, wanted in program.header.requires.items():
+        if path == "machine":
+            continue
+        try:
+            found = params.lookup(path)
+        except KeyError:
+            raise TraceError(f"{program.where}: requires {path}; expected a field of the machine") from None
+        at_least = path.endswith((".capacity", "_words", ".slots"))
+        if found != wanted and not (at_least and isinstance(found, int) and isinstance(wanted, int) and found >= wanted):
+            more = "at least " if at_least else ""
+            raise TraceError(f"{program.where}: machine {params.name} has {path} = {found}; the program expects {more}{wanted}")
+    if program.header.cores > params.cores:
+        raise TraceError(f"{program.where}: machine {params.name} has {params.cores} cores; the program expects {program.header.cores}")
+
+
+def _formats(program: Program, params: MachineParams) -> dict[str, str]:
+    own = params.formats
+    names = {"weights": own.weights, "kv": own.kv, "activations": own.activations, "vector_hbm": own.vector_hbm}
+    return names | program.header.formats
+
+
+def _program_base(program: Program, params: MachineParams) -> int:
+    """Where the program lies in HBM: a region of that name, else the top of the memory."""
+    size = 4 * len(program.instructions)
+    for region in program.header.regions:
+        if region["name"] == "program":
+            return int(region["base"])
+    line = params.fetch.line
+    base = (params.memory.capacity - size - line) // line * line
+    if base < 0:
+        raise TraceError(f"{program.where}: the program of {size} B does not fit the HBM of {params.memory.capacity} B")
+    return base
+
+
+def machine_graph(machine: Machine) -> nx.DiGraph[str]:
+    """Every component of the machine as one graph: core-local port edges and the network's link edges."""
+    graph: nx.DiGraph[str] = machine.network.graph.copy()
+    rows = machine.params.vector_sram.rows_per_cycle * machine.params.core.vlen * 2
+    for index, core in enumerate(machine.cores):
+        name = f"core{index}"
+        sram, matrix, port = f"{name}.vector_sram", f"{name}.matrix_sram", f"{name}.port"
+        for unit in core.units:
+            graph.add_edge(core.front.path, unit.path, kind="port", width=4)
+            role = unit.path.removeprefix(f"{name}.").rstrip("0123456789")
+            for target in {"tensor": (sram, matrix), "dma": (sram, matrix, port), "kv_engine": (sram, port), "net": (sram, port)}.get(role, (sram,)):
+                graph.add_edge(unit.path, target, kind="port", width=rows)
+                graph.add_edge(target, unit.path, kind="port", width=rows)
+        for scalar in ("fp_mem", "int_mem"):
+            graph.add_edge(f"{name}.scalar", f"{name}.{scalar}", kind="port", width=4)
+        if core.fetch is not None:
+            graph.add_edge(port, core.fetch.path, kind="port", width=machine.params.fetch.line)
+            graph.add_edge(core.fetch.path, core.front.path, kind="port", width=4)
+    return graph

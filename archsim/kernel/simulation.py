@@ -1,0 +1,108 @@
+"""The SystemC face over SimPy: one simulated time in picoseconds, components, waits that can be named.
+
+Equal-time order, the written rule: what is scheduled for the same picosecond happens in the order in
+which it was scheduled (SimPy's queue is stable); an event that is triggered now runs after everything
+that was already due now. There are no delta cycles.
+
+Time that replay skips is an offset that `elapsed_ps` adds; nothing in SimPy's queue moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
+
+import attrs
+import simpy
+
+from archsim.errors import DeadlockError, WiringError
+from archsim.kernel.observer import Observer
+
+Event: TypeAlias = simpy.Event
+Process: TypeAlias = Generator[simpy.Event, Any, None]
+"""What a component's behaviour is: a generator that yields events."""
+
+
+@attrs.define(eq=False)
+class Component:
+    """Anything with a place in the machine: a dotted path, ports and counters, maybe processes.
+
+    Life cycle: constructed by the machine, `elaborate` once everything is wired (an unbound port is
+    a WiringError there), then every generator of `processes` runs.
+    """
+
+    path: str
+    sim: Simulation
+
+    def elaborate(self) -> None:
+        """Check that every port is bound; raises WiringError."""
+
+    def processes(self) -> tuple[Process, ...]:
+        """The component's independent behaviours."""
+        return ()
+
+    def waiting(self) -> tuple[str, int] | None:
+        """What the component waits for and since when (ps), or None where it is content."""
+        return None
+
+    def unbound(self, port: str, kind: str) -> WiringError:
+        """The error for a port that nothing was connected to."""
+        return WiringError(f"{self.path}.{port}: not connected; expected a {kind}")
+
+
+@attrs.define(eq=False)
+class Simulation:
+    """Owner of simulated time and of the components."""
+
+    observers: tuple[Observer, ...] = ()
+    components: list[Component] = attrs.field(factory=list, init=False)
+    skipped_ps: int = attrs.field(default=0, init=False)
+    _env: simpy.Environment = attrs.field(factory=simpy.Environment, init=False)
+
+    @property
+    def now(self) -> int:
+        """Kernel time in ps; times kept in component state are of this kind."""
+        return self._env.now  # type: ignore[return-value]
+
+    @property
+    def elapsed_ps(self) -> int:
+        """Simulated time including what replay skipped."""
+        return self.now + self.skipped_ps
+
+    @property
+    def environment(self) -> simpy.Environment:
+        """The SimPy environment, for components that keep it at hand in their inner loop."""
+        return self._env
+
+    def timeout(self, delay_ps: int) -> Event:
+        """An event `delay_ps` from now."""
+        return self._env.timeout(delay_ps)
+
+    def event(self) -> Event:
+        """An event that somebody will trigger."""
+        return simpy.Event(self._env)
+
+    def call_at(self, at_ps: int, action: Callable[[], None]) -> None:
+        """Call `action` at a time that is not in the past."""
+        event = self._env.timeout(at_ps - self.now)
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: action())
+
+    def add(self, component: Component) -> None:
+        """Register a component; it takes part in elaboration and in the deadlock report."""
+        self.components.append(component)
+
+    def elaborate(self) -> None:
+        """Elaborate every component and start its processes; raises WiringError."""
+        for component in self.components:
+            component.elaborate()
+        for component in self.components:
+            for process in component.processes():
+                self._env.process(process)
+
+    def run(self) -> None:
+        """Run until nothing can happen any more; raises DeadlockError where somebody still waits."""
+        self._env.run()
+        waiting = [(c.path, *wait) for c in self.components if (wait := c.waiting()) is not None]
+        if waiting:
+            raise DeadlockError(waiting)

@@ -1,0 +1,162 @@
+"""The DRAM of a machine: parameters, and one `access` call per DMA instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from archsim.errors import ConfigError
+from archsim.kernel.transfer import Share
+from archsim.memory.addressmap import AddressMap
+from archsim.memory.channel import RowCounters, RunTimer
+from archsim.memory.delays import make_delays
+from archsim.memory.lanes import LaneSet
+from archsim.memory.pagelevel import PageSet, make_page_set
+from archsim.memory.refresh import Refresh, make_refresh
+from archsim.memory.rowbus import RowBuses
+from archsim.memory.timing import DramTiming, find_timing
+from archsim.units import Bytes
+
+MODES = ("run", "page")
+
+
+@attrs.frozen(kw_only=True)
+class HbmParams:
+    """`channels` physical channels of `pseudo_channels` each, `timing` a name in `timing.TIMINGS`.
+
+    `refresh` is "all-bank", "per-bank" or "off"; `mode` "run" (closed form) or "page" (reference, slow).
+    """
+
+    channels: int
+    pseudo_channels: int
+    timing: str
+    capacity: Bytes
+    refresh: str = "all-bank"
+    interleave: Bytes = Bytes(128)
+    mode: str = "run"
+
+    def __attrs_post_init__(self) -> None:
+        """Raise ConfigError for values without meaning; sizes are checked by the address map."""
+        find_timing(self.timing)
+        for field in ("channels", "pseudo_channels"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"memory.{field}", getattr(self, field), "a positive integer")
+        if self.mode not in MODES:
+            raise ConfigError("memory.mode", self.mode, "one of " + ", ".join(MODES))
+
+
+@attrs.define(eq=False, init=False)
+class HbmMemory:
+    """All channels of one DRAM. Calls come in order of time; each books its bytes behind earlier calls."""
+
+    params: HbmParams
+    timing: DramTiming
+    map: AddressMap
+    refresh: Refresh
+    rows: RowCounters
+    engine: LaneSet | PageSet
+    read_bytes: int
+    write_bytes: int
+
+    def __init__(self, params: HbmParams) -> None:
+        """Build an idle memory with all rows closed; raises ConfigError."""
+        timing = find_timing(params.timing)
+        count = params.channels * params.pseudo_channels
+        self.params, self.timing = params, timing
+        self.map = AddressMap(
+            channels=count,
+            capacity=params.capacity,
+            page_bytes=timing.page_bytes,
+            bank_groups=timing.bank_groups,
+            banks=timing.banks_per_group,
+            interleave=params.interleave,
+        )
+        if params.interleave < timing.burst_bytes:
+            raise ConfigError("memory.interleave", params.interleave, f"at least a burst of {timing.burst_bytes} B")
+        self.refresh = make_refresh(timing, params.refresh)
+        self.rows = RowCounters()
+        self.read_bytes = self.write_bytes = 0
+        self.engine = self._make_engine()
+
+    def _make_engine(self) -> LaneSet | PageSet:
+        timing, per = self.timing, self.params.pseudo_channels
+        if self.params.mode == "page":
+            return make_page_set(timing, self.map, self.refresh, self.rows, per)
+        timer = RunTimer(
+            delays=make_delays(timing, per),
+            map=self.map,
+            refresh=self.refresh,
+            row_buses=RowBuses(per),
+            burst_bytes=timing.burst_bytes,
+            counters=self.rows,
+        )
+        return LaneSet(timer)
+
+    @property
+    def channel_count(self) -> int:
+        """Channels with a data bus of their own (pseudo-channels)."""
+        return self.map.channels
+
+    @property
+    def peak_bytes_per_s(self) -> int:
+        """Data-bus rate of all channels together."""
+        return self.map.channels * self.timing.peak_bytes_per_s
+
+    @property
+    def latency_ps(self) -> int:
+        """Read of one burst from a closed bank of an idle memory: tRCD + CL + burst, in ps."""
+        timing = self.timing
+        return (timing.rcd_rd + timing.cl + timing.burst_cycles) * timing.tck_ps
+
+    @property
+    def elapsed_offset_ps(self) -> int:
+        """Time that replay skipped; elapsed time, which sets the refresh phase, is simulated time plus this."""
+        return self.refresh.offset_ps
+
+    @elapsed_offset_ps.setter
+    def elapsed_offset_ps(self, value: int) -> None:
+        self.refresh.offset_ps = value
+
+    def access(self, at_ps: int, extents: Sequence[tuple[int, int]], write: bool) -> list[Share]:
+        """Book one request for `extents` of (byte address, bytes) that reaches the memory at `at_ps`.
+
+        Returns one share per group of equally timed channels; raises MemoryFault, with nothing booked,
+        where an extent leaves the capacity.
+        """
+        groups = self.map.split(extents)
+        total = 0
+        for _, nbytes in extents:
+            total += nbytes
+        if write:
+            self.write_bytes += total
+        else:
+            self.read_bytes += total
+        return self.engine.serve(at_ps, groups, write)
+
+    def shares(self, extents: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, ...], int]]:
+        """(channels, bytes on each of them) of a transfer, without booking it; raises MemoryFault."""
+        return [(group.channels, sum([size for _, size in group.runs])) for group in self.map.split(extents)]
+
+    def counters(self) -> dict[str, int]:
+        """Bytes as requested; pages found open, closed, or holding another row; refreshes met so far.
+
+        Row figures and refreshes are sums over channels, a refresh counted when its channel is next used.
+        """
+        rows = self.rows
+        return {
+            "read_bytes": self.read_bytes,
+            "write_bytes": self.write_bytes,
+            "row_hits": rows.row_hits,
+            "row_misses": rows.row_misses,
+            "row_conflicts": rows.row_conflicts,
+            "refreshes": rows.refreshes,
+        }
+
+    def busy_ps(self) -> list[int]:
+        """Per channel, the time its data bus carried data."""
+        return self.engine.busy_ps()
+
+    def refresh_free(self, duration_ps: int) -> int:
+        """Time of a run of `duration_ps` in which data may move: less floor(T / tREFI) * tRFC."""
+        return self.refresh.free_ps(duration_ps)

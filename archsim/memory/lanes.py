@@ -1,0 +1,124 @@
+"""Keeps channels of equal state together: split where requests treat them apart, merge when equal again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import attrs
+
+from archsim.kernel.transfer import Share
+from archsim.memory.addressmap import ChannelRuns
+from archsim.memory.channel import RunTimer
+from archsim.memory.lane import CLOSED, Lane
+
+
+@attrs.define(eq=False)
+class LaneSet:
+    """The run-level engine: every channel is in exactly one lane; `busy` is per channel, less the lanes' own."""
+
+    timer: RunTimer
+    lanes: list[Lane] = attrs.field(init=False)
+    busy: list[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """All channels start idle, closed, and together."""
+        map_ = self.timer.map
+        banks = map_.banks * map_.bank_groups
+        everyone = map_.all_channels
+        self.lanes = [
+            Lane(channels=everyone, siblings=self._siblings(everyone), rows=[CLOSED] * banks, release=[0] * banks)
+        ]
+        self.busy = [0] * map_.channels
+
+    def busy_ps(self) -> list[int]:
+        """Data time of every channel."""
+        total = list(self.busy)
+        for lane in self.lanes:
+            for channel in lane.channels:
+                total[channel] += lane.busy_ps
+        return total
+
+    def serve(self, at: int, groups: Sequence[ChannelRuns], write: bool) -> list[Share]:
+        """Book the runs of one request; channels with equal times come back as one share, in channel order."""
+        if len(groups) == 1 and len(self.lanes) == 1 and len(groups[0].channels) == self.timer.map.channels:
+            return [self._serve_lane(self.lanes[0], at, groups[0].runs, write)]
+        shares: dict[tuple[int, int, int], list[int]] = {}
+        touched: list[Lane] = []
+        for channels, runs in groups:
+            for lane in self._select(channels):
+                touched.append(lane)
+                members, *times = self._serve_lane(lane, at, runs, write)
+                shares.setdefault((times[0], times[1], times[2]), []).extend(members)
+        self._merge(at, touched)
+        found = [Share(tuple(sorted(members)), *key) for key, members in shares.items()]
+        return sorted(found, key=lambda share: share.channels)
+
+    def _serve_lane(self, lane: Lane, at: int, runs: Sequence[tuple[int, int]], write: bool) -> Share:
+        serve = self.timer.serve
+        first, last, total = -1, 0, 0
+        for local, nbytes in runs:
+            begin, end = serve(lane, at, local, nbytes, write)
+            total += nbytes
+            if first < 0:
+                first = begin
+            if end > last:
+                last = end
+        return Share(lane.channels, total, first, last)
+
+    def _siblings(self, channels: tuple[int, ...]) -> int:
+        """Most channels of one row bus that are in `channels`."""
+        per = self.timer.row_buses.pseudo_channels
+        counts: dict[int, int] = {}
+        for channel in channels:
+            counts[channel // per] = counts.get(channel // per, 0) + 1
+        return max(counts.values())
+
+    def _select(self, channels: tuple[int, ...]) -> list[Lane]:
+        """Lanes that make up exactly `channels`; lanes that reach beyond are split."""
+        for lane in self.lanes:
+            if lane.channels == channels:
+                return [lane]
+        wanted = set(channels)
+        found: list[Lane] = []
+        for lane in list(self.lanes):
+            if wanted.isdisjoint(lane.channels):
+                continue
+            if wanted.issuperset(lane.channels):
+                found.append(lane)
+                continue
+            inside = tuple([c for c in lane.channels if c in wanted])
+            found.append(self._split(lane, inside))
+        return found
+
+    def _split(self, lane: Lane, inside: tuple[int, ...]) -> Lane:
+        """Take `inside` out of the lane into one of their own."""
+        taken = set(inside)
+        rest = tuple([c for c in lane.channels if c not in taken])
+        twin = attrs.evolve(
+            lane,
+            channels=inside,
+            siblings=self._siblings(inside),
+            rows=list(lane.rows),
+            release=list(lane.release),
+            holes=list(lane.holes),
+        )
+        lane.channels, lane.siblings = rest, self._siblings(rest)
+        self.lanes.append(twin)
+        return twin
+
+    def _merge(self, at: int, touched: Sequence[Lane]) -> None:
+        """Unite lanes among `touched` whose state has become equal."""
+        by_key: dict[Hashable, Lane] = {}
+        for lane in touched:
+            home = by_key.setdefault(lane.key(at), lane)
+            if home is not lane:
+                self._unite(home, lane)
+
+    def _unite(self, home: Lane, lane: Lane) -> None:
+        for member in (home, lane):
+            for channel in member.channels:
+                self.busy[channel] += member.busy_ps
+            member.busy_ps = 0
+        home.channels = tuple(sorted(home.channels + lane.channels))
+        home.siblings = self._siblings(home.channels)
+        self.lanes.remove(lane)
