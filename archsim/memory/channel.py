@@ -7,8 +7,9 @@ all data behind it. Later pages of a long run are opened behind the data before 
 a count; the run's time is O(banks) to compute, whatever its length.
 
 Approximations: a page's data are one block (the controller groups hits); activate limits (tRRD, tFAW, row
-bus) are rates, not windows, and are charged what does not fall between the run's own data. The data bus keeps call order, but a run that is shorter than a write batch
-may use a stretch that the bus idled while a page was opened: the controller's reordering.
+bus) are rates, not windows, and are charged what does not fall between the run's own data. The data bus
+keeps call order, but a run that is shorter than a write batch may use a stretch that the bus idled while
+a page was opened: the controller's reordering.
 """
 
 from __future__ import annotations

@@ -57,14 +57,7 @@ class FixedMemory:
 
     def access(self, at_ps: int, extents: Sequence[tuple[int, int]], write: bool) -> list[Share]:
         """Move all `extents` of (byte address, bytes) as one transfer; raises MemoryFault out of range."""
-        total = 0
-        for address, nbytes in extents:
-            if address < 0 or nbytes < 0 or address + nbytes > self.params.capacity:
-                raise MemoryFault(
-                    f"memory: access to bytes {address:#x}..{address + nbytes:#x} ({nbytes} B); expected a range "
-                    f"inside the capacity of {self.params.capacity:#x} ({self.params.capacity} B)"
-                )
-            total += nbytes
+        total = self._total(extents)
         if not total:
             return []
         start = max(at_ps, self.free_ps)
@@ -79,8 +72,21 @@ class FixedMemory:
         return [Share((0,), total, first, first + moving)]
 
     def shares(self, extents: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, ...], int]]:
-        """(channels, bytes on each of them) of a transfer: all of it on the one pipe."""
-        return [((0,), sum(size for _, size in extents))]
+        """(channels, bytes on each of them) of a transfer, without booking it; raises MemoryFault."""
+        total = self._total(extents)
+        return [((0,), total)] if total else []
+
+    def _total(self, extents: Sequence[tuple[int, int]]) -> int:
+        """Bytes of all extents; raises MemoryFault where one leaves the capacity."""
+        total, capacity = 0, self.params.capacity
+        for address, nbytes in extents:
+            if address < 0 or nbytes < 0 or address + nbytes > capacity:
+                raise MemoryFault(
+                    f"memory: access to bytes {address:#x}..{address + nbytes:#x} ({nbytes} B); "
+                    f"expected a range inside the capacity of {capacity:#x} ({capacity} B)"
+                )
+            total += nbytes
+        return total
 
     def counters(self) -> dict[str, int]:
         """Byte counts; a fixed pipe has no rows and no refresh."""

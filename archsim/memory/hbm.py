@@ -136,7 +136,7 @@ class HbmMemory:
 
     def shares(self, extents: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, ...], int]]:
         """(channels, bytes on each of them) of a transfer, without booking it; raises MemoryFault."""
-        return [(group.channels, sum([size for _, size in group.runs])) for group in self.map.split(extents)]
+        return [(channels, sum([nbytes for _, nbytes in runs])) for channels, runs in self.map.split(extents)]
 
     def counters(self) -> dict[str, int]:
         """Bytes as requested; pages found open, closed, or holding another row; refreshes met so far.

@@ -31,9 +31,9 @@ class Lane(BusState):
 
     `release` is the earliest precharge by bank; `act_free` is the activate-rate server; `siblings` says how
     many channels of a row bus move together in this lane. `epoch` counts refreshes met, and in elapsed time
-    none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that the bus idled
-    while a page was opened, which short later runs may use. `busy_ps` is data time per channel since the channel joined. `rows` is
-    the only field that depends on addresses.
+    none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that the bus idled while
+    a page was opened, which short later runs may use. `busy_ps` is data time per channel since the channel
+    joined. `rows` is the only field that depends on addresses.
     """
 
     channels: tuple[int, ...]
