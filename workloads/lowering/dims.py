@@ -1,0 +1,118 @@
+"""How one core sees the model: column blocks, head groups and weight tiles, with their padding."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.lowering.machine_view import MachineView
+from workloads.shape import ModelShape
+
+
+def ceil_div(value: int, divisor: int) -> int:
+    """Quotient, rounded up."""
+    return -(-value // divisor)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Least multiple that is not below the value."""
+    return ceil_div(value, multiple) * multiple
+
+
+@attrs.frozen
+class Columns:
+    """A dimension spread over column blocks: `blocks` vectors, of which `width` lanes are used.
+
+    The width is balanced over the blocks (3584 on 2048 lanes is 2 x 1792), so that every tile of a
+    matrix has the same size and no tile is mostly padding.
+    """
+
+    blocks: int
+    width: int
+
+    @property
+    def padded(self) -> int:
+        """Elements with padding."""
+        return self.blocks * self.width
+
+
+def columns(total: int, vlen: int, multiple: int) -> Columns:
+    """Spread `total` columns over vectors, in whole `multiple`s."""
+    blocks = ceil_div(total, vlen)
+    return Columns(blocks, round_up(ceil_div(total, blocks), multiple))
+
+
+@attrs.frozen(kw_only=True)
+class Dims:
+    """One core's share of the model.
+
+    Query heads come in `q.blocks` groups of `q_heads`, KV heads in `kv.blocks` groups of `kv_heads`; a
+    group fills one vector. `ffn` and `head_tiles` (n-tiles of the LM head) are the core's own.
+    """
+
+    model: ModelShape
+    view: MachineView
+    hidden: Columns
+    q: Columns
+    kv: Columns
+    ffn: Columns
+    q_heads: int
+    kv_heads: int
+    chunks: int
+    """LM-head column chunks of VLEN columns over all cores."""
+    core_chunks: int
+    head_tiles: int
+
+    @property
+    def q_per_kv(self) -> int:
+        """Query heads that share a KV head."""
+        return self.model.heads // self.model.kv_heads
+
+    def kv_group(self, group: int) -> int:
+        """KV group that query group `group` attends to."""
+        return group * self.q_heads // self.q_per_kv // self.kv_heads
+
+    def first_query(self, group: int) -> int:
+        """Index of the group's first query head, counted from the first query head of its KV group."""
+        return group * self.q_heads - self.kv_group(group) * self.kv_heads * self.q_per_kv
+
+
+def make_dims(model: ModelShape, view: MachineView) -> Dims:
+    """Split the model over the machine's cores and vectors; raises WorkloadError where it does not divide."""
+    _check(model, view)
+    heads, kv_heads = model.heads // view.cores, model.kv_heads // view.cores
+    per_vector = view.heads_per_vector
+    groups, kv_groups = ceil_div(heads, per_vector), ceil_div(kv_heads, per_vector)
+    q_heads, kv_per_group = ceil_div(heads, groups), ceil_div(kv_heads, kv_groups)
+    chunks = ceil_div(model.vocab, view.vlen)
+    core_chunks = ceil_div(chunks, view.cores)
+    all_tiles = ceil_div(model.vocab, view.blen)
+    dims = Dims(
+        model=model,
+        view=view,
+        hidden=columns(model.hidden, view.vlen, view.blen),
+        q=Columns(groups, q_heads * view.hlen),
+        kv=Columns(kv_groups, kv_per_group * view.hlen),
+        ffn=columns(model.ffn // view.cores, view.vlen, view.blen),
+        q_heads=q_heads,
+        kv_heads=kv_per_group,
+        chunks=core_chunks * view.cores,
+        core_chunks=core_chunks,
+        head_tiles=all_tiles if view.cores == 1 else core_chunks * (view.vlen // view.blen),
+    )
+    for group in range(groups):
+        last = min((group + 1) * q_heads, heads) - 1
+        if last // dims.q_per_kv // kv_per_group != dims.kv_group(group):
+            found = f"query heads {group * q_heads}..{last} need KV heads of two vectors"
+            raise WorkloadError(f"model {model.name} on {view.name}: {found}; expected head counts that group evenly")
+    return dims
+
+
+def _check(model: ModelShape, view: MachineView) -> None:
+    where = f"model {model.name} on {view.name}"
+    if model.head_dim != view.hlen:
+        raise WorkloadError(f"{where}: head_dim {model.head_dim}; expected the machine's hlen {view.hlen}")
+    for name in ("heads", "kv_heads", "ffn"):
+        value = getattr(model, name)
+        if value % view.cores:
+            raise WorkloadError(f"{where}: {name} {value}; expected a multiple of the {view.cores} cores")

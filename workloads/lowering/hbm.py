@@ -1,0 +1,92 @@
+"""Where tensors lie in HBM: codes at a base, scales at the same base plus one global offset."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import WorkloadError
+from archsim.isa.formats import Format
+from workloads.lowering.dims import round_up
+
+
+@attrs.frozen(kw_only=True)
+class Tensor:
+    """A tensor stored `count` times (once a layer, say), `stride` bytes apart; `elements` each."""
+
+    name: str
+    base: int
+    count: int
+    stride: int
+    elements: int
+    format: Format
+
+    def at(self, index: int) -> int:
+        """Byte base of copy `index`."""
+        return self.base + index * self.stride
+
+
+class HbmMap:
+    """First-fit allocation, so that codes and scales of all tensors share one scale offset.
+
+    The scales of element e of a tensor lie at base + `scale_offset` + e / 32. Every base and stride is a
+    multiple of `align`, which covers channels x banks x rows, codes and scales alike.
+    """
+
+    def __init__(self, capacity: int, align: int, scaled_code_bytes: int, where: str) -> None:
+        self.capacity, self.align, self.where = capacity, align, where
+        # Beyond all codes if a 32-bit register can say so; else first-fit finds the holes between scales.
+        self.scale_offset = min(round_up(max(scaled_code_bytes, 1), align), (1 << 32) - align)
+        self.tensors: list[Tensor] = []
+        self._busy: list[tuple[int, int]] = []
+
+    def add(self, name: str, fmt: Format, elements: int, count: int = 1) -> Tensor:
+        """Place a tensor; raises WorkloadError if it does not fit or its offsets exceed 32 bits."""
+        if elements >= 1 << 32:
+            raise WorkloadError(f"{self.where}: {name} has {elements} elements; expected offsets below 2^32")
+        codes, scales = fmt.code_bytes(elements), fmt.scale_bytes(elements)
+        stride = round_up(codes, self.align)
+        if scales and stride > self.scale_offset:
+            raise WorkloadError(f"{self.where}: {name} takes {codes} B of codes; expected at most {self.scale_offset}")
+        spans = [(0, (count - 1) * stride + codes)]
+        if scales:
+            spans += [(index * stride + self.scale_offset, scales) for index in range(count)]
+        base = self._fit(spans, name)
+        self._busy = sorted(self._busy + [(base + start, base + start + size) for start, size in spans])
+        tensor = Tensor(name=name, base=base, count=count, stride=stride, elements=elements, format=fmt)
+        self.tensors.append(tensor)
+        return tensor
+
+    def _fit(self, spans: list[tuple[int, int]], name: str) -> int:
+        base = 0
+        while True:
+            pushed = self._conflict(base, spans)
+            if pushed is None:
+                return base
+            base = round_up(pushed, self.align)
+            if base + max(start + size for start, size in spans) > self.capacity:
+                need = max(start + size for start, size in spans)
+                raise WorkloadError(
+                    f"{self.where}: {name} finds no room of {need} B in {self.capacity} B of HBM; expected a larger HBM"
+                )
+
+    def _conflict(self, base: int, spans: list[tuple[int, int]]) -> int | None:
+        """The next base worth trying, or None if this one is free."""
+        if base + max(start + size for start, size in spans) > self.capacity:
+            return self.capacity
+        for begin, end in self._busy:
+            for start, size in spans:
+                low = base + start
+                if low < end and begin < low + size:
+                    return base + end - low
+        return None
+
+    def regions(self) -> tuple[dict[str, object], ...]:
+        """The map for a program's header: codes and scales of every tensor."""
+        rows: list[dict[str, object]] = []
+        for t in self.tensors:
+            tail = (t.count - 1) * t.stride
+            rows.append({"name": t.name, "base": t.base, "bytes": tail + t.format.code_bytes(t.elements)})
+            if t.format.block:
+                size = tail + t.format.scale_bytes(t.elements)
+                rows.append({"name": f"{t.name}.scales", "base": t.base + self.scale_offset, "bytes": size})
+        return tuple(rows)
