@@ -190,7 +190,7 @@ def _build_front(
             config.kv_engine.slots,
             8,
         ),
-        ledger=PhaseLedger([PhaseTotals() for _ in range(len(header.phases) + 1)], keep=bool(site.sim.observers)),
+        ledger=PhaseLedger([PhaseTotals() for _ in range(len(header.phases) + 1)], site.index, site.sim.observers),
         gather_ids=header.gather_ids,
         barrier=site.barrier,
         int_mem=[*image, *[0] * (words - len(image))],

@@ -59,6 +59,13 @@ class DmaEngine(ExecutionUnit):
 
     busy_until: int = 0
 
+    def watch(self, operation: Operation, start: int, end: int) -> None:
+        """As any unit, and the bytes that all this engine's transfers have moved."""
+        super().watch(operation, start, end)
+        for observer in self.sim.observers:
+            observer.counter(self.path, "read_bytes", end, self.read_bytes)
+            observer.counter(self.path, "write_bytes", end, self.write_bytes)
+
     def _store(self, operation: Operation, leave: int) -> tuple[int, str]:
         transfer = operation.transfer
         assert transfer is not None

@@ -179,7 +179,8 @@ class FrontEnd(Component):
         """Wait for everything dispatched so far to retire."""
         for operation in self.last:
             if operation is not None:
-                yield from self.wait_retired(operation, "its units to be idle")
+                yield from self.wait_started(operation, "its units to be idle")
+        self.stalled_until(self.ledger.latest_ps, "operand")
         self._step_over()
 
     def wait_receipts(self, wanted: int, decoded: Decoded) -> Process:
@@ -249,6 +250,8 @@ class FrontEnd(Component):
         self.ledger.close(self.phase, self.time_ps)
         self._count_phase()
         self.phase = self.ledger.begin(index)
+        for observer in self.sim.observers:
+            observer.progress(self.sim.now, self.instructions)
 
     _counted: int = 0
 

@@ -6,6 +6,8 @@ from collections import deque
 
 import attrs
 
+from archsim.kernel.observer import Observer
+
 
 @attrs.define(eq=False)
 class PhaseTotals:
@@ -38,6 +40,8 @@ class PhaseRun:
         """An operation of this phase will retire at `finish_ps`."""
         if finish_ps > self.end_ps:
             self.end_ps = finish_ps
+            if finish_ps > self.ledger.latest_ps:
+                self.ledger.latest_ps = finish_ps
         self.pending -= 1
         if self.closed and not self.pending:
             self.ledger.settle()
@@ -52,10 +56,11 @@ class PhaseLedger:
     """
 
     totals: list[PhaseTotals]
-    marks: list[tuple[int, int, int]] = attrs.field(factory=list)
-    """(phase index, start ps, end ps) of settled occurrences, kept only where `keep` is set."""
-    keep: bool = False
+    core: int = 0
+    observers: tuple[Observer, ...] = ()
     settled_ps: int = 0
+    latest_ps: int = 0
+    """Latest known retirement of any operation."""
     _open: deque[PhaseRun] = attrs.field(factory=deque, init=False)
 
     def begin(self, index: int) -> PhaseRun:
@@ -81,5 +86,5 @@ class PhaseLedger:
             if run.end_ps > start:
                 run.totals.time_ps += run.end_ps - start
                 self.settled_ps = run.end_ps
-            if self.keep:
-                self.marks.append((run.index, start, self.settled_ps))
+            for observer in self.observers:
+                observer.phase(self.core, run.index - 1, start, self.settled_ps)

@@ -118,6 +118,7 @@ class ExecutionUnit(Component):
         """Tell observers."""
         for observer in self.sim.observers:
             observer.slice(self.path, operation.decoded.mnemonic, start, end, operation.phase.index - 1)
+            observer.counter(self.path, "queue", start, len(self.queue.items))
 
 
 @attrs.define(eq=False, kw_only=True)
