@@ -54,7 +54,7 @@ def build(
     cores, codes = [], []
     for index in range(params.cores):
         code = decode(program, costs, formats, params.fetch.line // 4)
-        bind_handlers(code, config, costs)
+        bind_handlers(code, config)
         site = CoreSite(
             index=index,
             cores=params.cores,
@@ -88,11 +88,17 @@ def check_requirements(program: Program, params: MachineParams) -> None:
         except KeyError:
             raise TraceError(f"{program.where}: requires {path}; expected a field of the machine") from None
         at_least = path.endswith((".capacity", "_words", ".slots"))
-        if found != wanted and not (at_least and isinstance(found, int) and isinstance(wanted, int) and found >= wanted):
+        if found != wanted and not (
+            at_least and isinstance(found, int) and isinstance(wanted, int) and found >= wanted
+        ):
             more = "at least " if at_least else ""
-            raise TraceError(f"{program.where}: machine {params.name} has {path} = {found}; the program expects {more}{wanted}")
+            raise TraceError(
+                f"{program.where}: machine {params.name} has {path} = {found}; the program expects {more}{wanted}"
+            )
     if program.header.cores > params.cores:
-        raise TraceError(f"{program.where}: machine {params.name} has {params.cores} cores; the program expects {program.header.cores}")
+        raise TraceError(
+            f"{program.where}: machine {params.name} has {params.cores} cores; the program expects {program.header.cores}"
+        )
 
 
 def _formats(program: Program, params: MachineParams) -> dict[str, str]:
@@ -115,21 +121,36 @@ def _program_base(program: Program, params: MachineParams) -> int:
 
 
 def machine_graph(machine: Machine) -> nx.DiGraph[str]:
-    """Every component of the machine as one graph: core-local port edges and the network's link edges."""
+    """Every component of the machine as one graph: core-local port edges and the network's link edges.
+
+    Edges carry kind ("port" or "link") and width (bytes/cycle); a port edge joins two components of a core.
+    """
     graph: nx.DiGraph[str] = machine.network.graph.copy()
-    rows = machine.params.vector_sram.rows_per_cycle * machine.params.core.vlen * 2
+    vector_bytes = machine.params.core.vlen * 2
     for index, core in enumerate(machine.cores):
-        name = f"core{index}"
-        sram, matrix, port = f"{name}.vector_sram", f"{name}.matrix_sram", f"{name}.port"
-        for unit in core.units:
-            graph.add_edge(core.front.path, unit.path, kind="port", width=4)
-            role = unit.path.removeprefix(f"{name}.").rstrip("0123456789")
-            for target in {"tensor": (sram, matrix), "dma": (sram, matrix, port), "kv_engine": (sram, port), "net": (sram, port)}.get(role, (sram,)):
-                graph.add_edge(unit.path, target, kind="port", width=rows)
-                graph.add_edge(target, unit.path, kind="port", width=rows)
-        for scalar in ("fp_mem", "int_mem"):
-            graph.add_edge(f"{name}.scalar", f"{name}.{scalar}", kind="port", width=4)
-        if core.fetch is not None:
-            graph.add_edge(port, core.fetch.path, kind="port", width=machine.params.fetch.line)
-            graph.add_edge(core.fetch.path, core.front.path, kind="port", width=4)
+        _add_core(graph, f"core{index}", core, machine.params.vector_sram.rows_per_cycle * vector_bytes)
     return graph
+
+
+_REACHES = {
+    "tensor": ("vector_sram", "matrix_sram"),
+    "vector": ("vector_sram",),
+    "scalar": ("vector_sram", "fp_mem", "int_mem"),
+    "kv_engine": ("vector_sram", "port"),
+    "net": ("vector_sram", "port"),
+    "dma": ("vector_sram", "matrix_sram", "port"),
+}
+"""Core-local neighbours of each unit."""
+
+
+def _add_core(graph: nx.DiGraph[str], name: str, core: Core, width: int) -> None:
+    for unit in core.units:
+        graph.add_edge(core.front.path, unit.path, kind="port", width=4)
+        role = unit.path.removeprefix(f"{name}.").rstrip("0123456789")
+        for neighbour in _REACHES[role]:
+            graph.add_edge(unit.path, f"{name}.{neighbour}", kind="port", width=width)
+            graph.add_edge(f"{name}.{neighbour}", unit.path, kind="port", width=width)
+    graph.add_edge(core.front.path, f"{name}.int_mem", kind="port", width=4)
+    if core.fetch is not None:
+        graph.add_edge(f"{name}.port", core.fetch.path, kind="port", width=core.fetch.params.line)
+        graph.add_edge(core.fetch.path, core.front.path, kind="port", width=4)

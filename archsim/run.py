@@ -66,10 +66,15 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
         hbm_peak_bytes_per_s=machine.memory.peak_bytes_per_s,
         noc_bytes=machine.network.bytes,
         noc_hop_bytes=machine.network.hop_bytes,
-        links=tuple(LinkRecord(source=u.src, target=u.dst, bytes=u.bytes, busy_ps=u.busy_ps) for u in machine.network.links()),
+        links=tuple(
+            LinkRecord(source=u.src, target=u.dst, bytes=u.bytes, busy_ps=u.busy_ps) for u in machine.network.links()
+        ),
         phases=phases,
         steps=_steps(machine, phases),
-        bounds={"ideal": ideal_bounds(machine.params, machine.memory, header.ideal.get("total", {})), "program": program_bounds(machine, phases)},
+        bounds={
+            "ideal": ideal_bounds(machine.params, machine.memory, header.ideal.get("total", {})),
+            "program": program_bounds(machine, phases),
+        },
         committed_tokens=sum(int(f["committed"]) * int(f["sequences"]) for f in header.forwards) if complete else 0,
         forwards=len(header.forwards),
         notes=header.notes,
@@ -116,7 +121,9 @@ def _record(
 
 def _core_units(core: Core, end_ps: int, period: int) -> dict[str, UnitRecord]:
     front = core.front
-    records = {front.path: _record(front.busy_ps, end_ps - front.time_ps, front.stall_ps, period, front.instructions, {})}
+    records = {
+        front.path: _record(front.busy_ps, end_ps - front.time_ps, front.stall_ps, period, front.instructions, {})
+    }
     if core.fetch is not None:
         fetch = core.fetch
         fetch.close(end_ps)
@@ -173,7 +180,9 @@ def _phases(machine: Machine) -> tuple[PhaseRecord, ...]:
         first = ledgers[0][index]
         if first.count:
             work = {field: sum(getattr(totals[index], field) for totals in ledgers) for field in _WORK}
-            records.append(PhaseRecord(name=name, step=step, operator=operator, count=first.count, time_ps=first.time_ps, **work))
+            records.append(
+                PhaseRecord(name=name, step=step, operator=operator, count=first.count, time_ps=first.time_ps, **work)
+            )
     return tuple(records)
 
 

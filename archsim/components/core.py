@@ -28,9 +28,9 @@ from archsim.components.params import (
 )
 from archsim.components.phases import PhaseLedger, PhaseTotals
 from archsim.components.port import MemoryPort
+from archsim.components.residency import Residency
 from archsim.components.unit import ExecutionUnit, ScalarUnit, TensorCore, VectorUnit
 from archsim.isa.program import Program
-from archsim.isa.timing.cost import CostEntry
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Simulation
 from archsim.memory.port import SharedPort
@@ -83,7 +83,7 @@ class Core:
     memory: MemoryPort
 
 
-def bind_handlers(code: list[Decoded], config: CoreConfig, costs: dict[str, CostEntry]) -> None:
+def bind_handlers(code: list[Decoded], config: CoreConfig) -> None:
     """Give every decoded instruction its handler and the first queue of its unit."""
     first = first_queues(config)
     for decoded in code:
@@ -199,4 +199,13 @@ def _build_front(
         prefetch_v_rows=config.dma.prefetch_v_rows,
         store_v_rows=config.dma.store_v_rows,
         kv_pipeline=config.kv_engine.pipeline_cycles,
+        loaded=_residency(config) if header.regions else None,
     )
+
+
+def _residency(config: CoreConfig) -> tuple[Residency, Residency]:
+    """Programs with a memory map load all they use; plain assembly may rely on what a host has put there."""
+    geometry = config.core
+    tile = geometry.mlen * min(geometry.blen, geometry.hlen)
+    vectors = Residency(config.vector_sram.elements, geometry.vlen)
+    return vectors, Residency(config.matrix_sram.cells, tile)

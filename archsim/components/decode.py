@@ -130,9 +130,13 @@ class Formats:
         return BY_CODE[precision]
 
 
-def decode(program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int) -> list[Decoded]:
+def decode(
+    program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int
+) -> list[Decoded]:
     """Decode a program and match its loops; raises AssemblyError where loops do not balance."""
-    code = [Decoded(i, ins, costs[ins.opcode.mnemonic], instructions_per_line) for i, ins in enumerate(program.instructions)]
+    code = [
+        Decoded(i, ins, costs[ins.opcode.mnemonic], instructions_per_line) for i, ins in enumerate(program.instructions)
+    ]
     for item in code:
         if item.mnemonic in ("H_PREFETCH_M", "H_PREFETCH_V", "H_STORE_V", "H_GATHER_V", "K_STORE"):
             item.number_format = formats.select(item)

@@ -82,6 +82,7 @@ class InstructionFetch(Component):
             self.free_ps = end_ps
 
     def processes(self) -> tuple[Process, ...]:
+        """One behaviour: `run`."""
         return (self.run(),)
 
     def run(self) -> Process:

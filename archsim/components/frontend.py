@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import attrs
 
-from archsim.components.decode import SPACE_NAMES, Decoded, Formats, Wait
+from archsim.components.decode import SPACE_NAMES, Decoded, Formats
 from archsim.components.fetch import InstructionFetch
 from archsim.components.operation import Operation
 from archsim.components.params import CoreParams
 from archsim.components.phases import PhaseLedger, PhaseRun
+from archsim.components.residency import Residency
 from archsim.components.scoreboard import SPACES, SpaceBoard
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.kernel.port import Queue
@@ -54,6 +55,8 @@ class FrontEnd(Component):
     prefetch_v_rows: int
     store_v_rows: int
     kv_pipeline: int
+    loaded: tuple[Residency, Residency] | None
+    """What of Vector and Matrix SRAM holds something; None: the program may rely on earlier contents."""
 
     int_mem: list[int | None] = attrs.field(factory=list)
     pc: int = 0
@@ -108,9 +111,11 @@ class FrontEnd(Component):
         self.tile_kv = geometry.mlen * geometry.hlen * self.formats.kv.cells
 
     def processes(self) -> tuple[Process, ...]:
+        """One behaviour: `run`."""
         return (self.run(),)
 
     def waiting(self) -> tuple[str, int] | None:
+        """What keeps the program from ending."""
         return None if self.done else (self._wait_for or "its turn", self._wait_since)
 
     def run(self) -> Process:
@@ -271,8 +276,18 @@ class FrontEnd(Component):
             )
         return value
 
+    def check_loaded(self, decoded: Decoded, space: int, low: int, high: int) -> None:
+        """Raise MemoryFault where an SRAM range is read that nothing has written."""
+        if self.loaded is None or space > 1:
+            return
+        missing = self.loaded[space].missing(low, high)
+        if missing is not None:
+            raise MemoryFault(
+                f"{self.path}: {decoded.place}: reads {SPACE_NAMES[space]} [{low}, {high}) before address {missing} "
+                "was loaded; expected a transfer or a result there first"
+            )
+
     def out_of_range(self, decoded: Decoded, space: int, low: int, high: int) -> MemoryFault:
         """The error for an access beyond a memory."""
-        return MemoryFault(
-            f"{self.path}: {decoded.place}: {SPACE_NAMES[space]} [{low}, {high}); expected within [0, {self.limits[space]})"
-        )
+        where = f"{self.path}: {decoded.place}: {SPACE_NAMES[space]}"
+        return MemoryFault(f"{where} [{low}, {high}); expected within [0, {self.limits[space]})")

@@ -37,6 +37,8 @@ class NetworkInterface(ExecutionUnit):
         self.sent_bytes += transfer.nbytes
         operation.cause = "noc"
         receiver = self.fronts[transfer.remote_core]
+        if receiver.loaded is not None:
+            receiver.loaded[0].write(transfer.remote_low, transfer.remote_high)
         self.sim.call_at(finish, lambda: receiver.receive(finish))
         self.watch(operation, start, end)
         operation.started(finish)

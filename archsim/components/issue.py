@@ -6,6 +6,7 @@ from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
 from archsim.components.frontend import FrontEnd
 from archsim.components.operation import Operation
+from archsim.components.scoreboard import SpaceBoard
 
 
 def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
@@ -14,6 +15,7 @@ def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     limits = front.limits
     registers = front.registers
     boards = front.boards
+    loaded = front.loaded
     for touch in decoded.touches:
         shape = SHAPES.get(touch.shape)
         if shape is None:
@@ -28,14 +30,21 @@ def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
             raise unaligned(front, decoded, low)
         if touch.write:
             boards[touch.space].write(low, high, operation, now)
+            if loaded is not None and touch.space < 2:
+                loaded[touch.space].write(low, high)
         else:
             boards[touch.space].read(low, high, operation, now)
+            if loaded is not None:
+                front.check_loaded(decoded, touch.space, low, high)
     if decoded.registers_read or decoded.registers_written:
-        board = boards[6]
-        for register in decoded.registers_read:
-            board.read(register, register + 1, operation, now)
-        for register in decoded.registers_written:
-            board.write(register, register + 1, operation, now)
+        _enter_registers(boards[6], decoded, operation, now)
+
+
+def _enter_registers(board: SpaceBoard, decoded: Decoded, operation: Operation, now: int) -> None:
+    for register in decoded.registers_read:
+        board.read(register, register + 1, operation, now)
+    for register in decoded.registers_written:
+        board.write(register, register + 1, operation, now)
 
 
 def push(front: FrontEnd, decoded: Decoded, operation: Operation, queue: int) -> Wait:

@@ -34,7 +34,8 @@ def _offset(front: FrontEnd, decoded: Decoded, register: int, fmt: Format) -> in
     offset = front.value(register, decoded)
     if fmt.block and offset % fmt.block:
         raise MemoryFault(
-            f"{front.path}: {decoded.place}: HBM element offset {offset}; expected a multiple of the {fmt.block}-element scale block"
+            f"{front.path}: {decoded.place}: HBM element offset {offset}; "
+            f"expected a multiple of the {fmt.block}-element scale block"
         )
     return offset
 
@@ -57,7 +58,9 @@ def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer
         totals.hbm_read_bytes += transfer.nbytes
 
 
-def _touch_vectors(front: FrontEnd, decoded: Decoded, operation: Operation, register: int, vectors: int, write: bool) -> None:
+def _touch_vectors(
+    front: FrontEnd, decoded: Decoded, operation: Operation, register: int, vectors: int, write: bool
+) -> None:
     low = front.value(register, decoded)
     vlen = front.geometry.vlen
     high = low + vectors * vlen
@@ -66,7 +69,13 @@ def _touch_vectors(front: FrontEnd, decoded: Decoded, operation: Operation, regi
     if low % vlen:
         raise unaligned(front, decoded, low)
     board = front.boards[0]
-    (board.write if write else board.read)(low, high, operation, front.time_ps)
+    if write:
+        board.write(low, high, operation, front.time_ps)
+        if front.loaded is not None:
+            front.loaded[0].write(low, high)
+    else:
+        board.read(low, high, operation, front.time_ps)
+        front.check_loaded(decoded, 0, low, high)
 
 
 def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
@@ -155,7 +164,9 @@ def token_id(front: FrontEnd, decoded: Decoded, address: int) -> int:
         return int(recorded[address % len(recorded)])
     known = front.int_mem[address]
     if known is None:
-        raise ProgramFault(f"{front.path}: {decoded.place}: INT_MEM[{address}] depends on data; expected gather_ids in the header")
+        raise ProgramFault(
+            f"{front.path}: {decoded.place}: INT_MEM[{address}] depends on data; expected gather_ids in the header"
+        )
     return known
 
 
@@ -187,6 +198,10 @@ def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int
     _touch_hbm(front, decoded, operation, operation.transfer)
 
 
+def _rows_high(front: FrontEnd, low: int) -> int:
+    return low + ((front.v_rows - 1) * front.v_stride + 1) * front.geometry.vlen
+
+
 def _put(front: FrontEnd, decoded: Decoded) -> Wait:
     queue = front.queues[decoded.queue]
     if len(queue.items) >= queue.depth:
@@ -198,8 +213,10 @@ def _put(front: FrontEnd, decoded: Decoded) -> Wait:
     if not 0 <= core < front.cores:
         raise ProgramFault(f"{front.path}: {decoded.place}: core {core}; expected one of 0..{front.cores - 1}")
     nbytes = rows * front.geometry.vlen * 2
-    operation.transfer = Transfer([], True, nbytes, rows, core)
-    front.value(decoded.values[0], decoded)
+    target = front.value(decoded.values[0], decoded)
+    if _rows_high(front, target) > front.limits[0]:
+        raise front.out_of_range(decoded, 0, target, _rows_high(front, target))
+    operation.transfer = Transfer([], True, nbytes, rows, core, target, _rows_high(front, target))
     enter(front, decoded, operation)
     front.phase.totals.noc_bytes += nbytes
     return push(front, decoded, operation, decoded.queue)

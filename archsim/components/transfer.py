@@ -15,3 +15,6 @@ class Transfer:
     rows: int
     remote_core: int = -1
     """Receiving core of an N_PUT."""
+    remote_low: int = 0
+    remote_high: int = 0
+    """Vector SRAM range [low, high) that an N_PUT writes there, in elements."""

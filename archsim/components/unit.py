@@ -33,9 +33,11 @@ class ExecutionUnit(Component):
     _blocked_since: int = 0
 
     def processes(self) -> tuple[Process, ...]:
+        """One behaviour: `run`."""
         return (self.run(),)
 
     def waiting(self) -> tuple[str, int] | None:
+        """The operation that the oldest entry of the queue needs."""
         if self._blocked_on is None:
             return None
         oldest = self.queue.items[0].decoded.place if self.queue.items else "its work"
