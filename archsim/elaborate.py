@@ -96,9 +96,8 @@ def check_requirements(program: Program, params: MachineParams) -> None:
                 f"{program.where}: machine {params.name} has {path} = {found}; the program expects {more}{wanted}"
             )
     if program.header.cores > params.cores:
-        raise TraceError(
-            f"{program.where}: machine {params.name} has {params.cores} cores; the program expects {program.header.cores}"
-        )
+        has = f"machine {params.name} has {params.cores} cores"
+        raise TraceError(f"{program.where}: {has}; the program expects {program.header.cores}")
 
 
 def _formats(program: Program, params: MachineParams) -> dict[str, str]:
