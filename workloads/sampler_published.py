@@ -10,7 +10,8 @@ logits; here it starts at -inf (S_ADD_FP from a register made once as 0 - 1/0), 
 
 Vector SRAM, in vectors: transfer masks, position masks, confidences (`batch` each), logits of one batch row.
 INT_MEM, in words: x, x0 (batch x length each), k of every step. FP_MEM: confidences of one batch row.
-HBM from byte 0: logits [batch row][position][chunk][VLEN] in MXFP8, then their scales.
+HBM from byte 0, in MXFP8: logits [batch row][position][chunk][VLEN], position masks [batch row][VLEN]; then the
+scales of both. The masks come with one prefetch per 16 rows, which the published count does not show.
 """
 
 from __future__ import annotations
@@ -70,21 +71,32 @@ class Shape:
         return self.logits_vector + self.prefetches * PREFETCH_ROWS
 
     @property
-    def code_bytes(self) -> int:
-        """HBM bytes of all logits without their scales."""
+    def logits_elements(self) -> int:
+        """Elements of all logits in HBM."""
         return self.batch * self.prefetches * PREFETCH_ROWS * self.vlen
+
+    @property
+    def mask_prefetches(self) -> int:
+        """H_PREFETCH_V of the position masks."""
+        return -(-self.batch // PREFETCH_ROWS)
+
+    @property
+    def code_bytes(self) -> int:
+        """HBM bytes of logits and masks without their scales."""
+        return self.logits_elements + self.mask_prefetches * PREFETCH_ROWS * self.vlen
 
 
 def published_sampler(vlen: int, batch: int = 16, length: int = 32, vocab: int = 126464, steps: int = 1) -> Program:
     """One denoising block's sampling: `steps` times over `batch` rows of `length` positions.
 
-    The position masks stand in Vector SRAM before each step, as the template expects. Raises
+    Every step loads the position masks that the step before it (or the host) left in HBM. Raises
     WorkloadError where a size is not positive or `length` exceeds `vlen`, the reach of V_TOPK_MASK.
     """
     _check(vlen, batch, length, vocab, steps)
     shape = Shape(vlen=vlen, batch=batch, length=length, vocab=vocab)
     code = _prologue(shape)
     code.append(instruction("C_LOOP_START", STEP_LOOP, steps))
+    code += _load_masks(shape)
     for row in range(batch):
         code += _load(shape, row) + _stable_max(shape, row) + _transfer(shape, row)
     code.append(instruction("S_ADDI_INT", K_ADDRESS, K_ADDRESS, 1))
@@ -120,16 +132,34 @@ def _prologue(shape: Shape) -> list[Instruction]:
     ]
 
 
+def _prefetch(source: int, target: int) -> list[Instruction]:
+    """One H_PREFETCH_V, with tensor base (64 bits), offset and destination set up anew."""
+    return [
+        *_constant(1, 0),
+        *_constant(2, 0),
+        instruction("C_SET_ADDR_REG", 0, 1, 2),
+        *_constant(3, source),
+        *_constant(4, target),
+        instruction("H_PREFETCH_V", 4, 3, 0, 0, MXFP8),
+    ]
+
+
+def _load_masks(shape: Shape) -> list[Instruction]:
+    """Position masks of all batch rows; what exceeds them lands where confidences come later."""
+    code = [instruction("C_PHASE", LOAD)]
+    vectors = PREFETCH_ROWS * shape.vlen
+    for index in range(shape.mask_prefetches):
+        code += _prefetch(shape.logits_elements + index * vectors, shape.batch * shape.vlen + index * vectors)
+    return code
+
+
 def _load(shape: Shape, row: int) -> list[Instruction]:
-    """Prefetches of one batch row, each with tensor base (64 bits), offset and destination anew."""
+    """Logits of one batch row."""
     code = [instruction("C_PHASE", LOAD)]
     vectors = PREFETCH_ROWS * shape.vlen
     for index in range(shape.prefetches):
-        code += [*_constant(1, 0), *_constant(2, 0)]
-        code.append(instruction("C_SET_ADDR_REG", 0, 1, 2))
-        code += _constant(3, (row * shape.prefetches + index) * vectors)
-        code += _constant(4, shape.logits_vector * shape.vlen + index * vectors)
-        code.append(instruction("H_PREFETCH_V", 4, 3, 0, 0, MXFP8))
+        source = (row * shape.prefetches + index) * vectors
+        code += _prefetch(source, shape.logits_vector * shape.vlen + index * vectors)
     return code
 
 
@@ -201,8 +231,8 @@ def _header(shape: Shape, steps: int) -> Header:
         phases=PHASES,
         int_mem=(tuple([MASK_TOKEN] * words + [0] * words + commits),),
         regions=(
-            {"name": "logits", "base": 0, "bytes": shape.code_bytes},
-            {"name": "logits.scales", "base": shape.code_bytes, "bytes": scale_bytes},
+            {"name": "logits and masks", "base": 0, "bytes": shape.code_bytes},
+            {"name": "scales", "base": shape.code_bytes, "bytes": scale_bytes},
         ),
-        notes=("position masks and logits are inputs; lanes beyond the vocabulary hold the most negative number",),
+        notes=("logits and position masks are inputs; lanes beyond the vocabulary hold the most negative number",),
     )

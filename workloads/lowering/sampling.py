@@ -22,7 +22,7 @@ from contextlib import ExitStack
 
 import attrs
 
-from workloads.lowering.builder import IMM_BITS, Builder
+from workloads.lowering.builder import Builder
 from workloads.lowering.sampling_plan import SamplingPlan
 
 MXFP8 = 3
@@ -86,14 +86,6 @@ def emit_transfer(builder: Builder, plan: SamplingPlan, sequence: int) -> None:
         emit("S_SELECT_INT", const(tokens), const(tokens), x, mask, const(plan.rows))
         emit("S_SELECT_INT", x, const(tokens), x, const(transfer), const(plan.rows))
         emit("V_SUB_VV", mask, mask, const(transfer))
-
-
-def advance(builder: Builder, register: int, amount: int) -> None:
-    """Add a constant of any size to an integer register."""
-    if amount < 1 << IMM_BITS:
-        builder.emit("S_ADDI_INT", register, register, amount)
-    else:
-        builder.emit("S_ADD_INT", register, register, builder.const(amount))
 
 
 def make_minus_infinity(builder: Builder, scalar: int) -> None:
@@ -192,12 +184,12 @@ class _Sampling:
             if rows > 1:
                 with builder.loop(rows // 2):
                     work(even, row)
-                    advance(builder, row, pitch)
+                    builder.add(row, pitch)
                     self._start(odd)
                     self._finish(even, words, tokens, 0)
                     self._start(even)
                     work(odd, row)
-                    advance(builder, row, pitch)
+                    builder.add(row, pitch)
                     self._finish(odd, words, tokens, 1)
                     self.emit("S_ADDI_INT", words, words, 2)
                     self.emit("S_ADDI_INT", tokens, tokens, 2)
@@ -246,4 +238,4 @@ class _Sampling:
                             self.emit("V_RED_MAX_IDX", bank.token, address, base, bank.maximum)
                         else:
                             self._sum(bank, address)
-                    advance(builder, offset, chunks * plan.rows * plan.vlen)
+                    builder.add(offset, chunks * plan.rows * plan.vlen)
