@@ -96,8 +96,20 @@ def format_frequency(value: int) -> str:
 
 
 def format_bandwidth(value: int) -> str:
-    """Exact text of a bandwidth; `parse_bandwidth` reads it back."""
-    return _format(value, _BANDWIDTH)
+    """Exact, shortest text of a bandwidth, such as "819.2 GB/s"; `parse_bandwidth` reads it back."""
+    units = sorted((item for item in _BANDWIDTH.items() if item[1] <= value), key=lambda item: -item[1])
+    texts = [f"{_decimal(value, factor)} {unit}" for unit, factor in units]
+    return min(texts, key=len, default="0 B/s")
+
+
+def _decimal(value: int, factor: int) -> str:
+    """`value / factor` in full; every unit's factor divides a power of ten, so the digits end."""
+    whole, rest = divmod(value, factor)
+    digits = ""
+    while rest:
+        digit, rest = divmod(10 * rest, factor)
+        digits += str(digit)
+    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def human_time(ps: int) -> str:

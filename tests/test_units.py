@@ -51,6 +51,9 @@ def test_format_is_exact(parse, form, value):
         (units.format_size, 3000, "3 kB"),
         (units.format_frequency, 1_410_000_000, "1410 MHz"),
         (units.format_bandwidth, 12_000_000_000, "12 GB/s"),
+        (units.format_bandwidth, 2**30, "1 GiB/s"),
+        (units.format_bandwidth, 819_200_000_000, "819.2 GB/s"),
+        (units.format_bandwidth, 0, "0 B/s"),
         (units.format_time, 0, "0 ps"),
     ],
 )
