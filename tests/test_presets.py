@@ -185,8 +185,7 @@ def test_the_published_set_ups_differ_in_lanes_only(vlen: int) -> None:
     base, params = load_machine("d-plena-2048"), load_machine(f"d-plena-{vlen}")
     assert params.issue == "serial"
     assert params.core.vlen == params.core.mlen == params.scalar_memory.fp_words == vlen
-    same = {"name": base.name, "core": base.core, "scalar_memory": base.scalar_memory}
-    assert attrs.evolve(params, **same) == base
+    assert attrs.evolve(params, name=base.name, core=base.core, scalar_memory=base.scalar_memory) == base
 
 
 def test_the_fitted_constant_is_the_nearest_whole_cycle() -> None:
