@@ -20,14 +20,14 @@ from archsim.components.params import (
     VectorParams,
     VectorSramParams,
 )
-from archsim.config import dump_tree, load_tree, preset_names, read_preset, read_toml, write_toml
-from archsim.errors import ConfigError
+from archsim.config import Table, dump_tree, load_tree, preset_names, read_preset, read_toml, write_toml
+from archsim.errors import ConfigError, WiringError
 from archsim.isa.formats import FORMATS
 from archsim.isa.timing.cost import COST_SETS, CostEntry, cost_symbols, cost_table
 from archsim.memory.fixed import FixedMemory, FixedParams
 from archsim.memory.hbm import HbmMemory, HbmParams
-from archsim.noc import NocParams
-from archsim.units import Bytes, BytesPerSecond, Hertz, Ps, period_ps
+from archsim.noc import NocParams, build_topology
+from archsim.units import Bytes, BytesPerSecond, Hertz, Ps, format_size, period_ps
 from archsim.validate import at_least, nearest, one_of, positive
 
 __all__ = ["MachineParams", "dump_machine", "load_machine", "preset_names"]
@@ -90,7 +90,10 @@ class FormatParams:
 
 @attrs.frozen(kw_only=True)
 class MachineParams:
-    """A whole machine; each section belongs to the component of the same name."""
+    """A whole machine; each section belongs to the component of the same name.
+
+    Raises ConfigError for sections that do not go together, WiringError for a network with ports cut off.
+    """
 
     name: str
     clock: Hertz = attrs.field(default=Hertz(10**9), validator=positive)
@@ -115,6 +118,16 @@ class MachineParams:
     def __attrs_post_init__(self) -> None:
         period_ps(self.clock, "clock")
         self.cost_table()
+        self._check_vector_sram()
+        ports = [f"core{core}.port" for core in range(self.cores)]
+        memory = self.memory.build()
+        build_topology(self.noc, ports, [f"hbm.ch{channel}" for channel in range(memory.channel_count)])
+
+    def _check_vector_sram(self) -> None:
+        vector = 2 * self.core.vlen
+        if self.vector_sram.capacity % vector:
+            found = format_size(self.vector_sram.capacity)
+            raise ConfigError("vector_sram.capacity", found, f"a multiple of {vector} B, one vector of BF16")
 
     @property
     def period_ps(self) -> int:
@@ -129,7 +142,11 @@ class MachineParams:
             for mnemonic in ("M_MM", "M_TMM", "M_BMM", "M_BTMM"):
                 overrides.setdefault(mnemonic, "blen+4")
         symbols = cost_symbols(blen=core.blen, mlen=core.mlen, hlen=core.hlen, vlen=core.vlen)
-        return cost_table(overrides, symbols, self.costs.set)
+        try:
+            return cost_table(overrides, symbols, self.costs.set)
+        except ConfigError as error:
+            mnemonic = error.path.removeprefix("costs.")
+            raise ConfigError(f"costs.overrides.{mnemonic}", error.found, error.expected) from None
 
     def core_config(self) -> CoreConfig:
         """The sections that make a core."""
@@ -147,12 +164,19 @@ class MachineParams:
 
 
 def load_machine(name: str) -> MachineParams:
-    """Read a preset by name or a machine file by path; raises ConfigError."""
+    """Read a preset by name or a machine file by path; raises ConfigError, WiringError."""
     if name in preset_names():
-        return load_tree(MachineParams, read_preset(name), f"{name}.toml")
+        return _load(read_preset(name), f"{name}.toml")
     if name.endswith(".toml") or "/" in name or Path(name).exists():
-        return load_tree(MachineParams, read_toml(name), name)
+        return _load(read_toml(name), name)
     raise ConfigError("machine", name, f"a preset or a .toml file; {nearest(name, preset_names())}")
+
+
+def _load(table: Table, where: str) -> MachineParams:
+    try:
+        return load_tree(MachineParams, table, where)
+    except WiringError as error:
+        raise WiringError(f"{where}: {error}") from None
 
 
 def dump_machine(params: MachineParams) -> str:
