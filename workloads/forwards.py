@@ -11,8 +11,28 @@ import attrs
 
 from archsim.errors import WorkloadError
 
-KINDS = ("warm", "refine", "full", "prefill", "decode")
+KINDS = ("warm", "refine", "full", "prefill", "decode", "store")
 _JSON_FIELDS = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
+# Printed only where they differ from their default.
+_JSON_EXTRAS = ("scattered", "branches", "free_committed", "gap_rows", "operators")
+
+
+@attrs.frozen(kw_only=True)
+class OperatorRows:
+    """Rows per operator, for schedules whose layers do not send the same rows through every operator.
+
+    All but `first_layer` are of the layers after the first.
+    """
+
+    first_layer: int
+    """Rows of every operator of the first layer."""
+    query: int
+    key: int
+    value: int
+    attention: int
+    """Query rows of attention."""
+    feedforward: int
+    """Rows of the output projection and the feed-forward part."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,7 +47,8 @@ class Forward:
     index: int
     """Number of the forward in the whole schedule, from 0, also when only a window is looked at."""
     kind: str
-    """"warm" (fills the KV cache), "refine" (works on it), "full" (no cache), "prefill" or "decode"."""
+    """"warm" (fills the KV cache), "refine" (works on it), "full" (no cache), "prefill", "decode" or "store"
+    (writes the K/V of a finished block and samples nothing)."""
     q_rows: int
     """Rows sent through every layer."""
     kv_rows: int
@@ -49,6 +70,16 @@ class Forward:
     """First position of the block being generated."""
     block_index: int
     step_in_block: int
+    scattered: bool = False
+    """The query rows or the rows they attend to are not contiguous; the starts are then those of the canvas."""
+    branches: int = 1
+    """Drafts of the same block that the forward verifies; `q_rows` counts the rows of all of them."""
+    free_committed: int = 0
+    """Tokens fixed after this forward's commits from logits already known, without another forward."""
+    gap_rows: int = 0
+    """Rows whose two largest logits are also compared."""
+    operators: OperatorRows | None = None
+    """Rows per operator; None: `q_rows` everywhere."""
 
 
 class Schedule(attrs.AttrsInstance, Protocol):
@@ -69,6 +100,28 @@ class Schedule(attrs.AttrsInstance, Protocol):
         """Name, resolved options and totals, ready for a trace header."""
         ...
 
+    @property
+    def commit_source(self) -> str | None:
+        """Where commit counts that depend on data come from; None: the options fix them."""
+        ...
+
+    @property
+    def unlowerable(self) -> str | None:
+        """Why no program can be made of these forwards; None: one can."""
+        ...
+
+
+def require_lowerable(schedule: Schedule) -> None:
+    """Raise WorkloadError with the reason if no program can be made of the schedule's forwards."""
+    if schedule.unlowerable is not None:
+        raise WorkloadError(f"schedule {schedule.name}: {schedule.unlowerable}; expected one that a program can run")
+
+
+def header(schedule: Schedule) -> dict[str, Any]:
+    """Name, resolved options and, where they depend on data, the source of the commit counts."""
+    source = {} if schedule.commit_source is None else {"commit_source": schedule.commit_source}
+    return {"name": schedule.name, **schedule.params, **source}
+
 
 def summarize(schedule: Schedule) -> dict[str, Any]:
     """The usual `describe()`: totals over the schedule. Row and token totals are per sequence."""
@@ -76,8 +129,8 @@ def summarize(schedule: Schedule) -> dict[str, Any]:
     for forward in schedule.forwards():
         total += 1
         query += forward.q_rows
-        committed += forward.committed
-    return {"name": schedule.name, **schedule.params, "forwards": total, "query_rows": query, "tokens": committed}
+        committed += forward.committed + forward.free_committed
+    return {**header(schedule), "forwards": total, "query_rows": query, "tokens": committed}
 
 
 @attrs.frozen
@@ -114,8 +167,17 @@ def parse_window(text: str) -> Window:
 def schedule_json(schedule: Schedule, window: Window | None = None) -> dict[str, Any]:
     """The schedule as JSON-ready data: {"schedule": ..., "forwards": [{kind, q_rows, ...}, ...]}."""
     forwards = (window or Window()).select(schedule.forwards())
-    rows = [{key: getattr(forward, key) for key in _JSON_FIELDS} for forward in forwards]
-    return {"schedule": {"name": schedule.name, **schedule.params}, "forwards": rows}
+    return {"schedule": header(schedule), "forwards": [_json_row(forward) for forward in forwards]}
+
+
+def _json_row(forward: Forward) -> dict[str, Any]:
+    row = {key: getattr(forward, key) for key in _JSON_FIELDS}
+    fields = attrs.fields_dict(Forward)
+    for key in _JSON_EXTRAS:
+        value = getattr(forward, key)
+        if value != fields[key].default:
+            row[key] = attrs.asdict(value) if isinstance(value, OperatorRows) else value
+    return row
 
 
 def run_lengths(values: Iterable[object]) -> str:

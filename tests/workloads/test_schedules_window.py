@@ -70,7 +70,7 @@ def test_registry_names_are_the_classes_own() -> None:
     ("name", "options", "message"),
     [
         ("lada", {}, "schedule lada: unknown; did you mean llada?"),
-        ("zzz", {}, "schedule zzz: unknown; expected one of autoregressive, llada"),
+        ("zzz", {}, f"schedule zzz: unknown; expected one of {', '.join(SCHEDULES)}"),
         ("autoregressive", {"prompt": 1, "gen": 1, "cfg_scale": 1.0},
          "schedule autoregressive: takes no option 'cfg-scale'; expected one of prompt, gen, batch"),
         ("llada", {"prompt": 1}, "schedule llada: option 'gen' is missing; expected generated rows"),

@@ -11,6 +11,13 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.forwards import Schedule
 from workloads.schedules.autoregressive import AutoregressiveSchedule
+from workloads.schedules.dkv_decode import DkvDecodeSchedule
+from workloads.schedules.dkv_greedy import DkvGreedySchedule
+from workloads.schedules.dllm_cache import DllmCacheSchedule
+from workloads.schedules.dparallel import DparallelSchedule
+from workloads.schedules.dream import DreamSchedule
+from workloads.schedules.fast_dllm import FastDllmSchedule
+from workloads.schedules.fast_dllm_dream import FastDllmDreamSchedule
 from workloads.schedules.llada import LladaSchedule
 from workloads.schedules.options import flag
 
@@ -19,6 +26,13 @@ __all__ = ["SCHEDULES", "AutoregressiveSchedule", "LladaSchedule", "build_schedu
 SCHEDULES: dict[str, type[Schedule]] = {
     "autoregressive": AutoregressiveSchedule,
     "llada": LladaSchedule,
+    "dream": DreamSchedule,
+    "fast-dllm": FastDllmSchedule,
+    "fast-dllm-dream": FastDllmDreamSchedule,
+    "dkv-decode": DkvDecodeSchedule,
+    "dkv-greedy": DkvGreedySchedule,
+    "dllm-cache": DllmCacheSchedule,
+    "dparallel": DparallelSchedule,
 }
 
 

@@ -21,6 +21,8 @@ class AutoregressiveSchedule:
     """
 
     name: ClassVar[str] = "autoregressive"
+    commit_source: ClassVar[None] = None
+    unlowerable: ClassVar[None] = None
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     gen: int = attrs.field(metadata=option("generated rows", minimum=1))

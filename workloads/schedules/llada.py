@@ -31,6 +31,8 @@ class LladaSchedule:
     """
 
     name: ClassVar[str] = "llada"
+    commit_source: ClassVar[None] = None
+    unlowerable: ClassVar[None] = None
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
     gen: int = attrs.field(metadata=option("generated rows", minimum=1))

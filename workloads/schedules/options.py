@@ -12,9 +12,14 @@ from archsim.errors import WorkloadError
 from workloads.forwards import Schedule
 
 
-def option(text: str, *, minimum: int | None = None, choices: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Metadata of an option field: help text, and either the least integer or the words it accepts."""
-    return {"help": text, "minimum": minimum, "choices": choices}
+def option(
+    text: str, *, minimum: int | None = None, choices: tuple[str, ...] = (), words: bool = False
+) -> dict[str, Any]:
+    """Metadata of an option field: help text, and the least integer or the words it accepts, or any `words`.
+
+    An option with none of the three is a number.
+    """
+    return {"help": text, "minimum": minimum, "choices": choices, "words": words}
 
 
 def check_options(schedule: Schedule) -> None:
@@ -60,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser, schedules: Mapping[str, type[
 
 
 def _argument_type(field: attrs.Attribute[Any]) -> type[int] | type[float] | type[str]:
-    if field.metadata["choices"]:
+    if field.metadata["choices"] or field.metadata["words"]:
         return str
     return int if field.metadata["minimum"] is not None else float
 

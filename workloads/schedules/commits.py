@@ -1,0 +1,228 @@
+"""Commit counts that depend on data: from a log, from the command line, or from a published mean.
+
+A log is a file of JSON lines, one a forward, in order. A line is the number of tokens committed, or an object
+{"committed": 3} which may also say "earlier" (how many of them stood in blocks before the current one) and
+"expanded" (the canvas grew afterwards). Other keys are ignored, so that logs may hold more. Forwards that
+commit nothing have a line too. On the command line the same is written "3 1 4", with "1x3" for 1 1 1, "3/1"
+for one of three in earlier blocks, and "2+" for an expansion.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from fractions import Fraction
+from typing import Any, Protocol
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.forwards import Schedule
+from workloads.schedules.options import option, refusal
+
+
+@attrs.frozen
+class Count:
+    """What one forward commits: tokens, how many of them in earlier blocks, whether the canvas then grew."""
+
+    committed: int
+    earlier: int = 0
+    expanded: bool = False
+
+
+@attrs.frozen
+class Profile:
+    """A published mean of tokens committed per forward, and where it was published."""
+
+    mean: Fraction
+    source: str
+
+
+class DataDependent(Schedule, Protocol):
+    """A schedule whose commit counts come from outside. It declares `log_field`, `counts_field`, `seed_field`."""
+
+    @property
+    def commits(self) -> str:
+        """Path of the log, or empty."""
+        ...
+
+    @property
+    def counts(self) -> str:
+        """Counts as text, or empty."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the profile's draws."""
+        ...
+
+    @property
+    def published(self) -> Profile | None:
+        """The published mean for these options, if there is one."""
+        ...
+
+
+def log_field() -> Any:
+    """The option `commits`."""
+    return attrs.field(default="", metadata=option("file with the commit counts, JSON lines", words=True))
+
+
+def counts_field() -> Any:
+    """The option `counts`."""
+    return attrs.field(default="", metadata=option('commit counts of all forwards, such as "3 1x4"', words=True))
+
+
+def seed_field() -> Any:
+    """The option `seed`."""
+    return attrs.field(default=0, metadata=option("seed of commit counts drawn at random", minimum=0))
+
+
+class Stream(Protocol):
+    """Commit counts in forward order."""
+
+    def start_block(self) -> None:
+        """A new block begins."""
+        ...
+
+    def take(self, masked: int, least: int = 0, most: int | None = None) -> Count:
+        """The next forward's count, with `masked` candidate rows; raises WorkloadError outside least..most."""
+        ...
+
+    def finish(self) -> None:
+        """The schedule is over; raises WorkloadError if counts are left."""
+        ...
+
+
+@attrs.define(eq=False)
+class RecordedStream:
+    """Counts of a log or of the command line, each checked when it is taken."""
+
+    where: str
+    counts: list[Count]
+    taken: int = 0
+
+    def start_block(self) -> None:
+        """Nothing to do: a record runs over all blocks."""
+
+    def take(self, masked: int, least: int = 0, most: int | None = None) -> Count:
+        """The next count of the record."""
+        most = masked if most is None else min(most, masked)
+        if self.taken == len(self.counts):
+            found = f"ends after {self.taken} forwards with {masked} masked rows to go"
+            raise WorkloadError(f"{self.where}: {found}; expected one count for each forward")
+        count = self.counts[self.taken]
+        if not least <= count.committed <= most:
+            wanted = str(most) if least == most else f"{least} to {most}"
+            raise WorkloadError(f"{self.where}: forward {self.taken} commits {count.committed}; expected {wanted}")
+        self.taken += 1
+        return count
+
+    def finish(self) -> None:
+        """Every count must have been used."""
+        if self.taken < len(self.counts):
+            found = f"{len(self.counts)} counts, but the schedule ends after {self.taken} forwards"
+            raise WorkloadError(f"{self.where}: {found}; expected one count for each forward")
+
+
+@attrs.define(eq=False)
+class ProfiledStream:
+    """Counts drawn so that the forwards of a block have the published mean.
+
+    A block of m masked rows takes m / mean forwards, rounded up or down at random so that the average over many
+    blocks is exact; its tokens are split over them at random, at least one each.
+    """
+
+    mean: Fraction
+    draw: random.Random
+    plan: list[int] = attrs.field(factory=list)
+
+    def start_block(self) -> None:
+        """Forget what an unfinished block would have committed."""
+        self.plan.clear()
+
+    def take(self, masked: int, least: int = 0, most: int | None = None) -> Count:
+        """The next drawn count, at most what is left."""
+        if masked == 0:
+            return Count(0)
+        if not self.plan:
+            self.plan = self._split(masked)
+        return Count(max(least, min(self.plan.pop(0), masked if most is None else most)))
+
+    def finish(self) -> None:
+        """Nothing can be left."""
+
+    def _split(self, masked: int) -> list[int]:
+        whole, rest = divmod(Fraction(masked) / self.mean, 1)
+        forwards = whole + (self.draw.randrange(rest.denominator) < rest.numerator)
+        cuts = sorted(self.draw.sample(range(1, masked), max(1, min(forwards, masked)) - 1))
+        return [end - start for start, end in zip([0, *cuts], [*cuts, masked], strict=True)]
+
+
+def check_commits(schedule: DataDependent, *, drawn: bool = False) -> None:
+    """Raise WorkloadError unless there is exactly one source; `drawn`: the algorithm itself can draw counts."""
+    if schedule.commits and schedule.counts:
+        raise refusal(schedule, "both commits and counts are given", "one of them")
+    if not (schedule.commits or schedule.counts or drawn or schedule.published):
+        found = "commit counts depend on the data, and no mean is published for these options"
+        raise refusal(schedule, found, "commits FILE or counts")
+
+
+def commit_stream(schedule: DataDependent) -> Stream:
+    """A fresh stream from the schedule's source; raises WorkloadError if the log cannot be read."""
+    if schedule.commits:
+        return RecordedStream(schedule.commits, read_log(schedule.commits))
+    if schedule.counts:
+        where = f"schedule {schedule.name}: counts"
+        return RecordedStream(where, parse_counts(schedule.counts, where))
+    assert schedule.published is not None
+    return ProfiledStream(schedule.published.mean, random.Random(schedule.seed))
+
+
+def source_text(schedule: DataDependent, drawn: str = "") -> str:
+    """The source in words, for headers; `drawn` describes draws of the algorithm itself."""
+    if schedule.commits:
+        return f"log {schedule.commits}"
+    if schedule.counts:
+        return "counts given"
+    if schedule.published is None:
+        return f"{drawn}, seed {schedule.seed}"
+    mean = f"{float(schedule.published.mean):.4g} tokens per forward on average"
+    return f"profile: {mean} ({schedule.published.source}), seed {schedule.seed}"
+
+
+def parse_counts(text: str, where: str) -> list[Count]:
+    """Read "3 1x4 2/1 5+"; raises WorkloadError."""
+    counts: list[Count] = []
+    for word in text.replace(",", " ").split():
+        match = re.fullmatch(r"(\d+)(?:/(\d+))?(\+?)(?:x(\d+))?", word, re.ASCII)
+        if match is None:
+            raise WorkloadError(f"{where}: {word!r} is no count; expected one such as 3, 1x4, 3/1 or 2+")
+        committed, earlier, grown, times = match.groups()
+        counts += [Count(int(committed), int(earlier or 0), bool(grown))] * int(times or 1)
+    return counts
+
+
+def read_log(path: str) -> list[Count]:
+    """Read a log of JSON lines; raises WorkloadError that names the line."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadError(f"{path}: {error}; expected a file of JSON lines") from None
+    numbered = enumerate(lines, start=1)
+    return [_log_line(line, f"{path} line {number}") for number, line in numbered if line.strip()]
+
+
+def _log_line(line: str, where: str) -> Count:
+    try:
+        data = json.loads(line)
+    except ValueError:
+        data = None
+    if type(data) is int:
+        data = {"committed": data}
+    if isinstance(data, dict):
+        committed, earlier, grown = data.get("committed"), data.get("earlier", 0), data.get("expanded", False)
+        if type(committed) is int and type(earlier) is int and type(grown) is bool and 0 <= earlier <= committed:
+            return Count(committed, earlier, grown)
+    raise WorkloadError(f'{where}: {line.strip()[:60]!r}; expected a count or {{"committed": COUNT, ...}}')
