@@ -86,11 +86,14 @@ class Core:
 def bind_handlers(code: list[Decoded], config: CoreConfig) -> None:
     """Give every decoded instruction its handler and the first queue of its unit."""
     first = first_queues(config)
+    several = {"tensor": config.tensor.units > 1, "vector": config.vector.units > 1}
     for decoded in code:
         handler = INTEGER_HANDLERS.get(decoded.mnemonic) or MOVEMENT_HANDLERS.get(decoded.mnemonic)
         decoded.handler = handler or UNIT_HANDLERS[decoded.unit]
         if decoded.unit != "front":
             decoded.queue = first[decoded.unit]
+            # Instructions of one kind that go to several units retire in any order.
+            decoded.in_order &= not several.get(decoded.unit, False)
         if decoded.unit == "dma":
             decoded.queue += decoded.stream % config.dma.engines
 

@@ -44,6 +44,7 @@ class Decoded:
         "in_order",
         "index",
         "instruction",
+        "integers_read",
         "interval",
         "jump",
         "latency",
@@ -52,6 +53,7 @@ class Decoded:
         "line",
         "mnemonic",
         "number_format",
+        "one_row",
         "port_a",
         "port_b",
         "queue",
@@ -75,14 +77,20 @@ class Decoded:
         self.length_cost: Cost | None = None if isinstance(cost, tuple) else cost
         named = {operand.name: value for operand, value in zip(opcode.operands, instruction.values, strict=True)}
         self.length_register = named.get("rlen", 0)
-        self.touches = tuple(_touch(word, named) for word in opcode.touches.split())
+        # HBM ranges are in bytes and need base and format: transfers enter their own.
+        self.touches = tuple(_touch(word, named) for word in opcode.touches.split() if word[1] != "H")
         pairs = list(zip(opcode.operands, instruction.values, strict=True))
         # f0 is constant, so nobody ever waits for it; S_ST_FP reads its first operand.
         self.registers_read = tuple(v for o, v in pairs if o.kind == "f" and o.reads and v)
         self.registers_written = tuple(v for o, v in pairs if o.kind == "f" and o.writes and v)
+        used = {touch.register for touch in self.touches}
+        self.integers_read = tuple(v for o, v in pairs if o.kind == "gp" and o.reads and v and v not in used)
+        """Registers whose value, not as an address, goes to the unit: it may come from another unit."""
         vector = [touch for touch in self.touches if touch.space == 0]
         reads = [touch for touch in vector if not touch.write]
         tensor = self.unit == "tensor"
+        self.one_row = tensor and vector[0].shape == "one"
+        """A matrix-vector instruction: one row of the vector operand per tile."""
         self.port_a = 1 if reads and not tensor else 0
         self.port_b = len(vector) - self.port_a
         self.queue = -1

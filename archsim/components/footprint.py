@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from archsim.components.decode import Decoded
 from archsim.components.frontend import FrontEnd
-from archsim.errors import MemoryFault
+from archsim.errors import MemoryFault, ProgramFault
 
 Shape: TypeAlias = Callable[[FrontEnd, Decoded, int], tuple[int, int]]
 
@@ -26,7 +26,8 @@ def _rows2(front: FrontEnd, decoded: Decoded, low: int) -> tuple[int, int]:
 
 
 def _one(front: FrontEnd, decoded: Decoded, low: int) -> tuple[int, int]:
-    return low, low + front.geometry.vlen
+    last = (front.m_tiles - 1) * front.m_stride if decoded.one_row and not decoded.touches[0].write else 0
+    return low, low + (last + 1) * front.geometry.vlen
 
 
 def _stats(front: FrontEnd, decoded: Decoded, low: int) -> tuple[int, int]:
@@ -56,9 +57,14 @@ def _word(front: FrontEnd, decoded: Decoded, low: int) -> tuple[int, int]:
 
 
 def length_of(front: FrontEnd, decoded: Decoded) -> int:
-    """The length operand of a `len` instruction; gp0 stands for VLEN."""
-    register = decoded.length_register
-    return front.value(register, decoded) if register else front.geometry.vlen
+    """The length operand of a `len` instruction, 1..VLEN; gp0 stands for VLEN. Raises ProgramFault."""
+    register, vlen = decoded.length_register, front.geometry.vlen
+    if not register:
+        return vlen
+    length = front.value(register, decoded)
+    if not 1 <= length <= vlen:
+        raise ProgramFault(f"{front.path}: {decoded.place}: length {length}; expected 1..{vlen}")
+    return length
 
 
 def _len(front: FrontEnd, decoded: Decoded, low: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.frontend import FrontEnd
-from archsim.errors import MemoryFault, ProgramFault
+from archsim.errors import ProgramFault
 
 _WORD = 0xFFFFFFFF
 
@@ -115,6 +115,7 @@ def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
     register = decoded.values[0]
     if register:
         front.registers[register] = left
+        front.producers[register] = None
     decoded.count += 1
     front.instructions += 1
     cost = decoded.interval * front.period_ps
@@ -217,7 +218,7 @@ def _phase(front: FrontEnd, decoded: Decoded) -> Wait:
     index = decoded.values[0] + 1
     if index >= len(front.ledger.totals):
         names = len(front.ledger.totals) - 1
-        raise MemoryFault(f"{front.path}: {decoded.place}: phase {index - 1}; expected one of the header's {names}")
+        raise ProgramFault(f"{front.path}: {decoded.place}: phase {index - 1}; expected one of the header's {names}")
     front.enter_phase(index)
     decoded.count += 1
     front.pc += 1

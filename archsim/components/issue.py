@@ -77,6 +77,7 @@ def _vector(front: FrontEnd, decoded: Decoded) -> Wait:
         operation.latency = operation.cycles + decoded.latency - decoded.interval
     operation.rows_a = rows * decoded.port_a
     operation.rows_b = rows * decoded.port_b
+    _depend_on_integers(front, decoded, operation)
     if decoded.mnemonic == "V_RED_MAX_IDX":
         _produce(front, decoded, operation)
     enter(front, decoded, operation)
@@ -86,12 +87,17 @@ def _vector(front: FrontEnd, decoded: Decoded) -> Wait:
     return push(front, decoded, operation, decoded.queue + unit)
 
 
+def _depend_on_integers(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
+    """Integers that other units produce go from unit to unit; dispatch does not wait for them."""
+    for register in decoded.integers_read:
+        producer = front.producers[register]
+        if producer is not None:
+            operation.depends.append(producer)
+
+
 def _produce(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
-    """A register gets a value that only the unit knows; its old value must have been used."""
+    """A register gets a value that only the unit knows."""
     register = decoded.values[0]
-    older = front.producers[register]
-    if older is not None:
-        operation.depends.append(older)
     if register:
         front.registers[register] = None
         front.producers[register] = operation
@@ -107,7 +113,7 @@ def _tensor(front: FrontEnd, decoded: Decoded) -> Wait:
     tiles = 1 if writes else front.m_tiles
     operation.cycles = tiles * decoded.interval
     operation.latency = operation.cycles + decoded.latency - decoded.interval
-    operation.rows_b = tiles * front.m_rows
+    operation.rows_b = tiles if decoded.one_row else tiles * front.m_rows
     enter(front, decoded, operation)
     decoded.busy += operation.cycles
     front.phase.totals.tensor_cycles += operation.cycles
@@ -127,19 +133,17 @@ def _scalar(front: FrontEnd, decoded: Decoded) -> Wait:
     else:
         operation.latency, operation.cycles = decoded.length_cost.cycles({"len": length_of(front, decoded)})
     operation.rows_a, operation.rows_b = decoded.port_a, decoded.port_b
+    _depend_on_integers(front, decoded, operation)
     enter(front, decoded, operation)
-    _integer_effects(front, decoded, operation)
+    _integer_effects(front, decoded)
     decoded.busy += operation.cycles
     return push(front, decoded, operation, decoded.queue)
 
 
-def _integer_effects(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
+def _integer_effects(front: FrontEnd, decoded: Decoded) -> None:
     """INT_MEM contents follow program order; what depends on data becomes unknown."""
     if decoded.mnemonic == "S_ST_INT":
         source, base, immediate = decoded.values
-        producer = front.producers[source]
-        if producer is not None:
-            operation.depends.append(producer)
         front.int_mem[front.value(base, decoded) + immediate] = front.registers[source]
     elif decoded.mnemonic == "S_SELECT_INT":
         low = front.value(decoded.values[0], decoded)

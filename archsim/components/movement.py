@@ -40,14 +40,14 @@ def _offset(front: FrontEnd, decoded: Decoded, register: int, fmt: Format) -> in
     return offset
 
 
-def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer: Transfer) -> None:
+def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer: Transfer, fmt: Format) -> None:
     limit = front.limits[4]
     board = front.boards[4]
     for low, size in transfer.extents:
         if low + size > limit:
             raise front.out_of_range(decoded, 4, low, low + size)
     # Scales lie where their codes lie, so the codes' range stands for both.
-    codes = transfer.extents[: max(1, len(transfer.extents) // 2)]
+    codes = transfer.extents[: len(transfer.extents) // 2] if fmt.block else transfer.extents
     low, high = codes[0][0], codes[-1][0] + codes[-1][1]
     touch = board.write if transfer.write else board.read
     touch(low, high, operation, front.time_ps)
@@ -94,7 +94,7 @@ def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
     transfer = Transfer(extents, False, sum(size for _, size in extents), 0)
     operation.transfer = transfer
     enter(front, decoded, operation)
-    _touch_hbm(front, decoded, operation, transfer)
+    _touch_hbm(front, decoded, operation, transfer, fmt)
     return push(front, decoded, operation, decoded.queue)
 
 
@@ -115,7 +115,7 @@ def _move_vectors(front: FrontEnd, decoded: Decoded) -> Wait:
     transfer = Transfer(extents, store, sum(size for _, size in extents), rows * blocks)
     operation.transfer = transfer
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, not store)
-    _touch_hbm(front, decoded, operation, transfer)
+    _touch_hbm(front, decoded, operation, transfer, fmt)
     return push(front, decoded, operation, decoded.queue)
 
 
@@ -139,6 +139,10 @@ def _gather(front: FrontEnd, decoded: Decoded) -> Wait:
     operation.transfer = transfer
     front.boards[3].read(low, low + rows, operation, front.time_ps)
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, True)
+    # The ids may lie anywhere, so the table is read from its first to its last row used.
+    codes = extents[::2] if fmt.block else extents
+    first, last = min(codes), max(codes)
+    front.boards[4].read(first[0], last[0] + last[1], operation, front.time_ps)
     front.phase.totals.hbm_read_bytes += transfer.nbytes
     for start, size in extents:
         if start + size > front.limits[4]:
@@ -195,7 +199,7 @@ def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int
     offset = _offset(front, decoded, target, fmt)
     extents = _extents(front, fmt, front.bases[base], offset, rows, width, front.stride or width)
     operation.transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
-    _touch_hbm(front, decoded, operation, operation.transfer)
+    _touch_hbm(front, decoded, operation, operation.transfer, fmt)
 
 
 def _rows_high(front: FrontEnd, low: int) -> int:
@@ -216,6 +220,8 @@ def _put(front: FrontEnd, decoded: Decoded) -> Wait:
     target = front.value(decoded.values[0], decoded)
     if _rows_high(front, target) > front.limits[0]:
         raise front.out_of_range(decoded, 0, target, _rows_high(front, target))
+    if target % front.geometry.vlen:
+        raise unaligned(front, decoded, target)
     operation.transfer = Transfer([], True, nbytes, rows, core, target, _rows_high(front, target))
     enter(front, decoded, operation)
     front.phase.totals.noc_bytes += nbytes
