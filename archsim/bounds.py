@@ -53,10 +53,13 @@ def _counted(machine: Machine, phases: Sequence[PhaseRecord], noc_ps: int) -> Bo
     )
 
 
-def program_bounds(machine: Machine, phases: Sequence[PhaseRecord]) -> Bounds:
-    """Bounds of the whole run; the network's is its most loaded link."""
+def program_bounds(machine: Machine, phases: Sequence[PhaseRecord], end_ps: int) -> Bounds:
+    """Bounds of the whole run of `end_ps`; the network's is its most loaded link.
+
+    What a link still carries at the end, such as instructions fetched ahead in vain, bounds nothing.
+    """
     busiest = max((link.busy_ps for link in machine.network.links()), default=0)
-    return _counted(machine, phases, busiest)
+    return _counted(machine, phases, min(busiest, end_ps))
 
 
 def step_bounds(machine: Machine, phases: Sequence[PhaseRecord]) -> Bounds:

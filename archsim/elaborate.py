@@ -98,6 +98,18 @@ def check_requirements(program: Program, params: MachineParams) -> None:
     if program.header.cores > params.cores:
         has = f"machine {params.name} has {params.cores} cores"
         raise TraceError(f"{program.where}: {has}; the program expects {program.header.cores}")
+    _check_images(program, params)
+
+
+def _check_images(program: Program, params: MachineParams) -> None:
+    images, words = program.header.int_mem, params.scalar_memory.int_words
+    if len(images) > 1 and len(images) != params.cores:
+        what = f"{len(images)} INT_MEM images for {params.cores} cores"
+        raise TraceError(f"{program.where}: {what}; expected one for all or one for each")
+    longest = max((len(image) for image in images), default=0)
+    if longest > words:
+        has = f"machine {params.name} has scalar_memory.int_words = {words}"
+        raise TraceError(f"{program.where}: {has}; the program's INT_MEM image has {longest}")
 
 
 def _formats(program: Program, params: MachineParams) -> dict[str, str]:

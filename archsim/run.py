@@ -73,7 +73,7 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
         steps=_steps(machine, phases),
         bounds={
             "ideal": ideal_bounds(machine.params, machine.memory, header.ideal.get("total", {})),
-            "program": program_bounds(machine, phases),
+            "program": program_bounds(machine, phases, end_ps),
         },
         committed_tokens=sum(int(f["committed"]) * int(f["sequences"]) for f in header.forwards) if complete else 0,
         forwards=len(header.forwards),
@@ -82,13 +82,13 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
 
 
 def end_time(machine: Machine, complete: bool = True) -> int:
-    """When the last instruction retires, in ps; for an interrupted run, where the kernel stopped."""
-    if not complete:
-        return machine.sim.elapsed_ps
+    """When the last instruction retires, in ps; for an interrupted run, the last of those that had started."""
     ends = [core.front.time_ps for core in machine.cores]
     for core in machine.cores:
         ends += [last.finish_ps for last in core.front.last if last is not None]
         ends += [core.front.ledger.settled_ps]
+        if not complete:
+            ends += [machine.sim.now, core.front.ledger.latest_ps, *(unit.free_ps for unit in core.units)]
     return max(ends) + machine.sim.skipped_ps
 
 
@@ -126,7 +126,7 @@ def _core_units(core: Core, end_ps: int, period: int) -> dict[str, UnitRecord]:
     }
     if core.fetch is not None:
         fetch = core.fetch
-        fetch.close(end_ps)
+        fetch.end(end_ps)
         extra = {"lines_fetched": fetch.fetched_lines}
         records[fetch.path] = _record(fetch.busy_ps, fetch.idle_ps, _no_stalls(), period, 0, extra)
     for unit in core.units:

@@ -75,11 +75,21 @@ class InstructionFetch(Component):
         self.order.append(line)
         self.requests.push((line, at_ps))
 
+    def stop(self) -> None:
+        """The program has ended: lines asked for ahead are not fetched any more."""
+        self.requests.items.clear()
+
     def close(self, end_ps: int) -> None:
         """Up to `end_ps` the unit was idle where no line was under way."""
         if end_ps > self.free_ps:
             self.idle_ps += end_ps - self.free_ps
             self.free_ps = end_ps
+
+    def end(self, end_ps: int) -> None:
+        """The run ended at `end_ps`: lines still under way are no work of its time."""
+        self.close(end_ps)
+        self.busy_ps -= self.free_ps - end_ps
+        self.free_ps = end_ps
 
     def processes(self) -> tuple[Process, ...]:
         """One behaviour: `run`."""

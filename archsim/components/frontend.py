@@ -29,7 +29,6 @@ class Barrier:
     cycles: int
     period_ps: int
     arrived: dict[int, list[FrontEnd]] = attrs.field(factory=dict)
-    released: dict[int, int] = attrs.field(factory=dict)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -133,6 +132,8 @@ class FrontEnd(Component):
         if self.time_ps > self.sim.now:
             yield self.sim.timeout(self.time_ps - self.sim.now)
         self.done = True
+        if self.fetch is not None:
+            self.fetch.stop()
 
     # -- waits ---------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class FrontEnd(Component):
 
     def note(self, what: str) -> None:
         """Remember what is waited for, for the deadlock report."""
-        self._wait_for, self._wait_since = what, self.sim.now
+        self._wait_for, self._wait_since = what, self.time_ps
 
     def wait_room(self, queue: Queue[Operation], decoded: Decoded) -> Process:
         """Wait until the queue has room."""
@@ -182,28 +183,31 @@ class FrontEnd(Component):
 
     def wait_idle(self) -> Process:
         """Wait for everything dispatched so far to retire."""
+        cause = "operand"
         for operation in self.last:
             if operation is not None:
                 yield from self.wait_started(operation, "its units to be idle")
-        self.stalled_until(self.ledger.latest_ps, "operand")
+                if operation.finish_ps == self.ledger.latest_ps:
+                    cause = operation.cause
+        self.stalled_until(self.ledger.latest_ps, cause)
         self._step_over()
 
     def wait_receipts(self, wanted: int, decoded: Decoded) -> Process:
         """Wait until `wanted` transfers from other cores have arrived."""
-        self.note(f"{wanted} receipts, {len(self.receipts)} have come, at {decoded.place}")
         while len(self.receipts) < wanted:
+            self.note(f"{wanted} receipts, {len(self.receipts)} have come, at {decoded.place}")
             event = self.sim.event()
             self._receipt_event = event
             yield event
-        self.receipts.sort()
-        self.stalled_until(self.receipts[wanted - 1], "noc")
-        del self.receipts[:wanted]
+        if wanted:
+            self.stalled_until(self.receipts[wanted - 1], "noc")
+            del self.receipts[:wanted]
         self._step_over()
 
     _receipt_event: Event | None = None
 
     def receive(self, at_ps: int) -> None:
-        """A transfer from another core has arrived."""
+        """A transfer from another core has arrived; calls come in order of time."""
         self.receipts.append(at_ps)
         event, self._receipt_event = self._receipt_event, None
         if event is not None:

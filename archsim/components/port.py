@@ -74,7 +74,7 @@ class MemoryPort:
         return self._edge(finish), "noc" if by_link else "hbm"
 
     def write(self, at_ps: int, extents: Extents) -> tuple[int, str]:
-        """Write to HBM, data leaving from `at_ps`: (when the channels have taken it, what bounds it)."""
+        """Write to HBM, data leaving from `at_ps`: (when the channels have taken it, what took longer)."""
         groups = self.memory.shares(extents)
         arrival = self.network.send_to_memory(at_ps, groups, self.core)
         shares = self.memory.access(arrival, extents, True)
@@ -82,7 +82,8 @@ class MemoryPort:
             self.delivered_bytes += share.nbytes * len(share.channels)
         for _, size in extents:
             self.write_bytes += size
-        return self._edge(max(share.last_ps for share in shares)), "hbm"
+        last = max(share.last_ps for share in shares)
+        return self._edge(last), "noc" if arrival - at_ps > last - arrival else "hbm"
 
     def _edge(self, time_ps: int) -> int:
         """The core sees what comes from the memory's clock at its own next edge."""
