@@ -208,6 +208,22 @@ class Builder:
         """Make HBM address register `register` hold a 64-bit byte base."""
         self.emit("C_SET_ADDR_REG", register, self.const(byte_base >> 32), self.const(byte_base & 0xFFFFFFFF))
 
+    def fetch_elements(self, register: int) -> None:
+        """One tile of H_PREFETCH_M, of as many elements as the register says."""
+        self.emit("C_SET_M_FETCH", self.const(1), register)
+        self._sticky.pop("C_SET_M_FETCH", None)
+
+    def add(self, register: int, amount: int) -> None:
+        """register += a constant of any size."""
+        if 0 < amount < 1 << IMM_BITS:
+            self.emit("S_ADDI_INT", register, register, amount)
+        elif amount:
+            self.emit("S_ADD_INT", register, register, self.const(amount))
+
+    def store(self, register: int, word: int) -> None:
+        """INT_MEM[word] = register."""
+        self.emit("S_ST_INT", register, 0, word)
+
     def load(self, register: int, word: int) -> None:
         """register = INT_MEM[word]."""
         if word < 1 << IMM_BITS:

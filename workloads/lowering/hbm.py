@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from archsim.errors import WorkloadError
@@ -80,9 +82,9 @@ class HbmMap:
                     return base + end - low
         return None
 
-    def regions(self) -> tuple[dict[str, object], ...]:
+    def regions(self) -> tuple[dict[str, Any], ...]:
         """The map for a program's header: codes and scales of every tensor."""
-        rows: list[dict[str, object]] = []
+        rows: list[dict[str, Any]] = []
         for t in self.tensors:
             tail = (t.count - 1) * t.stride
             rows.append({"name": t.name, "base": t.base, "bytes": tail + t.format.code_bytes(t.elements)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from archsim.errors import WorkloadError
@@ -61,6 +63,27 @@ class MachineView:
     def tile_elements(self) -> int:
         """Elements of a full weight tile, MLEN x BLEN."""
         return self.mlen * self.blen
+
+
+def view_of(params: Any) -> MachineView:
+    """The view of a machine's parameters, as `archsim.load_machine` returns them."""
+    memory = params.memory.build()
+    return MachineView(
+        name=params.name,
+        cores=params.cores,
+        mlen=params.core.mlen,
+        blen=params.core.blen,
+        hlen=params.core.hlen,
+        vlen=params.core.vlen,
+        matrix_cells=matrix_cells(params.matrix_sram.capacity),
+        vector_vectors=params.vector_sram.capacity // (2 * params.core.vlen),
+        fp_words=params.scalar_memory.fp_words,
+        int_words=params.scalar_memory.int_words,
+        kv_slots=params.kv_engine.slots,
+        hbm_bytes=params.memory.capacity,
+        channels=params.memory.channels * params.memory.pseudo_channels,
+        layer_stride_bytes=max(1 << 20, getattr(memory, "period_bytes", 0)),
+    )
 
 
 REFERENCE = MachineView(

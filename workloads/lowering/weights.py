@@ -218,9 +218,9 @@ class Stream:
     """Emits the GEMMs of a stage in order, each n-tile followed by the fetch into the slots it frees."""
 
     def __init__(
-        self, builder: Builder, dims: Dims, weights: Format, depth: int, switch: Callable[[], None], register: int
+        self, builder: Builder, dims: Dims, weights: Format, depth: int, switch: Callable[[str], None], register: int
     ) -> None:
-        """`switch` emits the code that moves address register `register` on to the next stage."""
+        """`switch`, given the stage's name, emits code that moves address register `register` to the next stage."""
         self.b, self.dims, self.depth = builder, dims, depth
         self.tile_cells = dims.view.tile_elements * weights.cells
         self._switch, self._a = switch, register
@@ -286,7 +286,8 @@ class Stream:
     def _reach(self, fetch: Fetch) -> None:
         """Point the address register at the stage the fetch takes from."""
         if fetch.next_stage and not self._switched:
-            self._switch()
+            assert self._plan is not None
+            self._switch(self._plan.stage.name)
             self._switched = True
 
     def _fetch(self, fetch: Fetch) -> None:

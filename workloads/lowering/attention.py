@@ -1,0 +1,210 @@
+"""Attention of one layer: projections by head group, with the attention of earlier groups in between.
+
+The tensor core works in order, and so does the vector unit; what matters is that each of them has
+something to do while it waits for the other. A group's scores come after its value projection, its
+softmax runs under the next group's projections. Only the last group's scores come before its value
+projection, which then covers its softmax.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from workloads.lowering import rows as row_work
+from workloads.lowering.context import Context
+from workloads.lowering.dims import ceil_div
+from workloads.lowering.kvload import Item, KvLoader
+
+
+@attrs.frozen
+class Unit:
+    """A query tile: `rows` rows of a sequence from `first`, for one group of heads; scores in place `index`."""
+
+    group: int
+    sequence: int
+    first: int
+    rows: int
+    index: int
+    """Number of the unit in its group."""
+
+
+@attrs.frozen
+class Work:
+    """One step of a group's attention: the scores (and softmax) of a unit, or its output."""
+
+    output: bool
+    unit: Unit
+
+
+def attention(c: Context) -> None:
+    """Everything from normalised rows to the rows that the output projection takes."""
+    _Attention(c).run()
+
+
+class _Attention:
+    """One layer's attention while it is emitted."""
+
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        self.groups = range(context.dims.q.blocks)
+        self.early = {group: self._early(group) for group in self.groups}
+        self.late = {group: self._late(group) for group in self.groups}
+        self.loader = KvLoader(context, self._items())
+
+    def run(self) -> None:
+        """Emit it, in the order described above."""
+        last = self.groups[-1]
+        for group in self.groups:
+            fresh = self._fresh(group)
+            if fresh:
+                self._project_kv(group, value=False)
+            self._project_q(group)
+            if group:
+                self._work(self.late[group - 1])
+            if group == last:
+                self._work(self.early[group])
+            if fresh:
+                self._project_kv(group, value=True)
+            self._work(self.late[group] if group == last else self.early[group])
+
+    def _fresh(self, group: int) -> bool:
+        return group == 0 or self.c.dims.kv_group(group) != self.c.dims.kv_group(group - 1)
+
+    def _units(self, group: int) -> list[Unit]:
+        c = self.c
+        blen, rows = c.dims.view.blen, c.kind.q_rows
+        places = [(s, first) for s in range(c.vectors.sequences) for first in range(0, rows, blen)]
+        return [Unit(group, s, first, min(blen, rows - first), i) for i, (s, first) in enumerate(places)]
+
+    def _early(self, group: int) -> list[Work]:
+        """Scores of as many units as there is room for."""
+        return [Work(False, unit) for unit in self._units(group)[: self.c.vectors.score_units]]
+
+    def _late(self, group: int) -> list[Work]:
+        """All outputs; each makes room for the scores of a unit that had none."""
+        units, room = self._units(group), self.c.vectors.score_units
+        steps: list[Work] = []
+        for index, unit in enumerate(units):
+            steps.append(Work(True, unit))
+            steps += [Work(False, later) for later in units[index + room : index + room + 1]]
+        return steps
+
+    def _items(self) -> list[Item]:
+        """Key and value tiles in the order in which they are first used."""
+        order: dict[Item, None] = {}
+        for group in self.groups:
+            for work in self.early[group] + self.late[group]:
+                order.setdefault(self._item(work))
+        return list(order)
+
+    def _item(self, work: Work) -> Item:
+        return Item(work.output, work.unit.sequence, work.unit.group)
+
+    def _project_kv(self, group: int, *, value: bool) -> None:
+        c, v = self.c, self.c.vectors
+        kv_group = c.dims.kv_group(group)
+        target = v.value if value else v.key
+        c.phase("qkv")
+        c.stream.gemm(f"{'v' if value else 'k'}{group}", v.activations(v.normed), target)
+        row_work.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
+        if not value:
+            c.phase("rope")
+            row_work.rotate(c, target)
+        c.phase("kv_store")
+        row_work.store_kv(c, target, value, kv_group)
+        self.loader.stored(value, kv_group)
+
+    def _project_q(self, group: int) -> None:
+        c, v = self.c, self.c.vectors
+        target = v.query + group * v.rows
+        c.phase("qkv")
+        c.stream.gemm(f"q{group}", v.activations(v.normed), target)
+        row_work.add_bias(c, target, 2 * c.dims.kv.blocks + group)
+        c.phase("rope")
+        row_work.rotate(c, target)
+        row_work.fold(c, target, group, value=False)
+
+    def _work(self, steps: list[Work]) -> None:
+        if steps:
+            self.c.phase("attention")
+        for step in steps:
+            (self._output if step.output else self._scores)(step)
+            item = self._item(step)
+            if step.unit.first + step.unit.rows == self.c.kind.q_rows:
+                self.loader.used(item)
+
+    def _query(self, unit: Unit) -> int:
+        v = self.c.vectors
+        return v.query + unit.group * v.rows + unit.sequence * self.c.kind.q_rows + unit.first
+
+    def _place(self, unit: Unit) -> tuple[int, int]:
+        """Vectors of the unit's scores and of its statistics."""
+        v = self.c.vectors
+        index = unit.index % v.score_units
+        return v.scores + index * v.unit_vectors, v.unit_statistics + 2 * index
+
+    def _key_tiles(self, unit: Unit) -> int:
+        """Key tiles that the unit attends to."""
+        c = self.c
+        return ceil_div(unit.first + unit.rows, c.dims.view.hlen) if c.kind.causal else c.kind.key_tiles
+
+    def _set_tiles(self, unit: Unit, tiles: int) -> None:
+        b, dims = self.c.b, self.c.dims
+        b.m_rows(unit.rows)
+        b.m_tiles(tiles, unit.rows)
+        b.m_group(dims.q_per_kv, dims.first_query(unit.group))
+
+    def _scores(self, work: Work) -> None:
+        """Scores of all key tiles, [key tile][row], then their exponentials and row sums."""
+        c, b, unit = self.c, self.c.b, work.unit
+        scores, _ = self._place(unit)
+        item, tiles = self._item(work), self._key_tiles(unit)
+        self._set_tiles(unit, 1)
+        for tile in range(tiles):
+            b.emit("M_BTMM", b.const(self.loader.tile_cell(item, tile)), c.v(self._query(unit)))
+            b.emit("M_BMM_WO", c.v(scores + tile * unit.rows), 0)
+        self._softmax(unit, tiles)
+
+    def _softmax(self, unit: Unit, tiles: int) -> None:
+        c, b = self.c, self.c.b
+        scores, statistics = self._place(unit)
+        self._mask(unit, tiles, scores)
+        b.v_rows(unit.rows)
+        b.v_seg(c.dims.view.hlen)
+        for tile in range(tiles):
+            b.emit("V_RED_MAX_SEG", c.v(statistics), c.v(scores + tile * unit.rows), int(tile > 0))
+        for tile in range(tiles):
+            part = c.v(scores + tile * unit.rows)
+            b.emit("V_SUB_SEG", part, part, c.v(statistics))
+        b.v_rows(tiles * unit.rows)
+        b.emit("V_EXP_V", c.v(scores), c.v(scores))
+        b.v_rows(unit.rows)
+        for tile in range(tiles):
+            b.emit("V_RED_SUM_SEG", c.v(statistics + 1), c.v(scores + tile * unit.rows), int(tile > 0))
+        b.v_rows(1)
+        b.emit("V_RECI_V", c.v(statistics + 1), c.v(statistics + 1))
+
+    def _mask(self, unit: Unit, tiles: int, scores: int) -> None:
+        """Add minus infinity where a key tile holds no key, or one that the row may not see."""
+        c, b, hlen = self.c, self.c.b, self.c.dims.view.hlen
+        part = scores + (tiles - 1) * unit.rows
+        if c.kind.causal:
+            b.v_rows(unit.rows)
+            mask = c.vectors.key_mask + unit.first - (tiles - 1) * hlen
+            b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(mask))
+        elif c.kind.masked:
+            b.v_rows(unit.rows, 1, 0)
+            b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(c.vectors.key_mask))
+
+    def _output(self, work: Work) -> None:
+        """Weighted values over the row sums; they take the place of the unit's queries."""
+        c, b, unit = self.c, self.c.b, work.unit
+        scores, statistics = self._place(unit)
+        target, tiles = self._query(unit), self._key_tiles(unit)
+        self._set_tiles(unit, tiles)
+        b.emit("M_BMM", b.const(self.loader.cell(self._item(work))), c.v(scores))
+        b.emit("M_BMM_WO", c.v(target), 0)
+        b.v_rows(unit.rows)
+        b.v_seg(c.dims.view.hlen)
+        b.emit("V_MUL_SEG", c.v(target), c.v(target), c.v(statistics + 1))
+        row_work.fold_unit(c, target, unit.rows, unit.sequence, unit.group, value=True)

@@ -1,0 +1,139 @@
+"""What every operator's emitter needs: the builder, the model's share, the options, the place of things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from workloads.lowering.builder import Builder
+from workloads.lowering.classes import ForwardClass
+from workloads.lowering.dims import Dims
+from workloads.lowering.hbm import Tensor
+from workloads.lowering.options import LoweringOptions
+from workloads.lowering.vectors import VectorPlan
+from workloads.lowering.weights import Plan, Stream
+
+A_WEIGHTS, A_KV, A_TABLES, A_LOGITS = range(4)
+"""HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits."""
+
+BF16 = 2
+"""Precision operand of BF16 transfers."""
+MXFP8 = 3
+"""Precision operand of spilled logits."""
+
+F_ONE, F_MEAN, F_EPSILON = 0, 1, 2
+"""FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon."""
+FP_SCRATCH = 16
+"""First FP_MEM word that is free for sampling."""
+
+
+class Cell:
+    """INT_MEM words with the program's own variables."""
+
+    LAYER = 0
+    """Address of the current layer's table row."""
+    SLOT = 1
+    """First KV scale slot of the layer and group of sequences."""
+    KV_WRITE = 2
+    """Element offset of the first K row written, in the layer's cache."""
+    KV_READ = 3
+    """Element offset of the group's first K row."""
+    IDS = 4
+    """INT_MEM address of the group's first query token."""
+    LOGITS = 5
+    """Element offset of the group's first logits."""
+    BIAS = 6
+    """Element offset of the layer's biases."""
+    ROUND = 7
+    """Address of the current round's table row."""
+    FORWARD = 8
+    """Address of the current forward's table row."""
+    TAIL = 9
+    """Elements of the last key tile that hold keys."""
+    HEAD = 10
+    """Vector SRAM elements from the first query row to the first LM-head row."""
+    TOKENS = 11
+    """INT_MEM address of sequence 0's first block token."""
+    COMMITTED = 12
+    """Positions of each sequence that take their token after this forward."""
+    BIAS_BASE = 13
+    """Byte base of the biases: high word, low word."""
+    CORE = 15
+    """Index of this core."""
+    PEERS = 16
+    """Numbers of the other cores, in the order in which this core addresses them."""
+
+
+LAYER_ROW = 4
+"""Words of a layer's table row: weight base (high, low), KV base (high, low)."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Tensors:
+    """Everything that lies in HBM; with tensor parallelism weights and KV cache are one per core."""
+
+    layers: tuple[Tensor, ...]
+    head: tuple[Tensor, ...]
+    kv: tuple[Tensor, ...]
+    embedding: tuple[Tensor, ...]
+    """One table per column block of the hidden dimension."""
+    rope: Tensor
+    masks: Tensor | None
+    bias: tuple[Tensor, ...]
+    logits: Tensor | None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Context:
+    """One class of forwards being lowered."""
+
+    b: Builder
+    dims: Dims
+    options: LoweringOptions
+    tensors: Tensors
+    stream: Stream
+    layer_plan: Plan
+    head_plan: Plan
+    kind: ForwardClass
+    vectors: VectorPlan
+    sequences: int
+    positions: int
+    """Rows of a sequence's KV cache."""
+    kv_base: int
+    """First Matrix SRAM cell of the KV area; it holds `kv_buffers` runs of a sequence's key tiles."""
+    kv_buffers: int
+    table: int
+    """INT_MEM address of the first layer's table row."""
+
+    @property
+    def groups(self) -> int:
+        """Passes over the layers that a forward takes, each for some of the sequences."""
+        return self.sequences // self.vectors.sequences
+
+    def v(self, vector: int) -> int:
+        """A register with the address of a vector."""
+        return self.b.const(vector * self.dims.view.vlen)
+
+    def phase(self, operator: str) -> None:
+        """Mark the start of an operator."""
+        self.b.phase(self.kind.kind, operator)
+
+    @contextmanager
+    def offset(self, cell: int, extra: int) -> Iterator[int]:
+        """A register with the value of a cell plus a constant."""
+        with self.b.reg() as register:
+            self.b.load(register, cell)
+            self.b.add(register, extra)
+            yield register
+
+    def kv_offset(self, value: bool, sequence: int, group: int) -> int:
+        """Element offset of a slab of the layer's KV cache: [K|V][sequence][KV group][position][lane]."""
+        kv = self.dims.kv
+        slab = (int(value) * self.sequences + sequence) * kv.blocks + group
+        return slab * self.positions * kv.width
+
+    def slot(self, value: bool, sequence: int, group: int) -> int:
+        """KV scale slot, counted from the layer's first."""
+        return (int(value) * self.sequences + sequence) * self.dims.kv.blocks + group

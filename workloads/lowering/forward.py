@@ -1,0 +1,196 @@
+"""One class of forwards: embedding, layers, LM head, sampling."""
+
+from __future__ import annotations
+
+from workloads.lowering import norms
+from workloads.lowering.attention import attention
+from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
+from workloads.lowering.dims import Dims
+from workloads.lowering.ffn import feed_forward, output_projection
+from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
+
+
+def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, sampled: int) -> None:
+    """Emit a forward; `fields` loads what differs between the forwards of the class.
+
+    `tokens` is the INT_MEM address of the canvas tokens, `token_pitch` words from one sequence to the
+    next; `sampled` that of the tokens sampled last.
+    """
+    b = c.b
+    b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
+    _start(c, fields, tokens, sampled)
+    plan = sampling_plan(c, tokens, token_pitch, sampled, (0, 0))
+    with b.loop(c.groups):
+        _embed(c, 1 if c.kind.decodes else token_pitch)
+        _layers(c)
+        head_norm(c)
+        lm_head(c, plan)
+        if c.groups > 1:
+            _next_group(c, 1 if c.kind.decodes else token_pitch)
+    with b.reg() as x, b.reg() as k:
+        sample(c, sampling_plan(c, tokens, token_pitch, sampled, (x, k)))
+
+
+class Fields:
+    """Loads per-forward integers: constants of the class, or words of the round's or forward's table row."""
+
+    def __init__(self, constants: dict[str, int], by_round: dict[str, int], by_forward: dict[str, int]) -> None:
+        """The latter two map names to word indices."""
+        self.constants, self.by_round, self.by_forward = constants, by_round, by_forward
+
+    def load(self, c: Context, register: int, name: str) -> None:
+        """register = the field."""
+        b = c.b
+        if name in self.constants:
+            b.set(register, self.constants[name])
+            return
+        by_round = name in self.by_round
+        b.load(register, Cell.ROUND if by_round else Cell.FORWARD)
+        b.emit("S_LD_INT", register, register, (self.by_round if by_round else self.by_forward)[name])
+
+
+def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
+    """Set the program's variables for this forward and load its tables."""
+    b, dims = c.b, c.dims
+    with b.reg() as value, b.reg() as product:
+        fields.load(c, value, "q_start")
+        _store_product(c, product, value, dims.kv.width, Cell.KV_WRITE)
+        _load_rope(c, value, product)
+        b.add(value, tokens)
+        if c.kind.decodes:
+            b.set(value, sampled)
+        b.store(value, Cell.IDS)
+        fields.load(c, value, "tail")
+        _store_product(c, product, value, dims.kv.width, Cell.TAIL)
+        _load_masks(c, value)
+        fields.load(c, value, "head_offset")
+        _store_product(c, product, value, dims.view.vlen, Cell.HEAD)
+        fields.load(c, value, "block_start")
+        b.add(value, tokens)
+        b.store(value, Cell.TOKENS)
+        fields.load(c, value, "committed")
+        b.store(value, Cell.COMMITTED)
+        for cell in (Cell.KV_READ, Cell.SLOT, Cell.LOGITS):
+            b.store(0, cell)
+
+
+def _store_product(c: Context, product: int, value: int, factor: int, cell: int) -> None:
+    c.b.emit("S_MUL_INT", product, value, c.b.const(factor))
+    c.b.store(product, cell)
+
+
+def _load_rope(c: Context, position: int, offset: int) -> None:
+    """Cosines and sines of the query rows: [cos|sin][position][lane] in HBM."""
+    b, v, vlen = c.b, c.vectors, c.dims.view.vlen
+    b.address(A_TABLES, c.tensors.rope.base)
+    b.h_rows(c.kind.q_rows, vlen, 0)
+    b.emit("S_MUL_INT", offset, position, b.const(vlen))
+    b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, BF16)
+    b.add(offset, c.positions * vlen)
+    b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, BF16)
+
+
+def _load_masks(c: Context, tail: int) -> None:
+    """The mask of `tail` keys (row tail - 1 of the table), or all of the table where attention is causal."""
+    if c.tensors.masks is None or not (c.kind.masked or c.kind.causal):
+        return
+    b, view = c.b, c.dims.view
+    b.address(A_TABLES, c.tensors.masks.base)
+    b.h_rows(view.hlen if c.kind.causal else 1, view.vlen, 0)
+    with b.reg() as offset:
+        b.set(offset, 0)
+        if not c.kind.causal:
+            b.emit("S_MUL_INT", offset, tail, b.const(view.vlen))
+            b.emit("S_SUB_INT", offset, offset, b.const(view.vlen))
+        b.emit("H_PREFETCH_V", c.v(c.vectors.key_mask), offset, A_TABLES, 0, BF16)
+
+
+def _embed(c: Context, pitch: int) -> None:
+    """Gather the rows of all query tokens, block by block."""
+    b, v, rows = c.b, c.vectors, c.kind.q_rows
+    b.h_rows(rows, c.dims.hidden.width, 0)
+    for block, table in enumerate(c.tensors.embedding):
+        b.address(A_TABLES, table.base)
+        with c.offset(Cell.IDS, 0) as ids:
+            for sequence in range(v.sequences):
+                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * rows), ids, A_TABLES, BF16)
+                b.add(ids, pitch)
+
+
+def _layers(c: Context) -> None:
+    b = c.b
+    with b.reg(c.table) as row:
+        b.store(row, Cell.LAYER)
+    b.store(0, Cell.BIAS)
+    first = c.vectors.activations(c.vectors.x)
+    c.phase("norm")
+    for block in range(c.dims.hidden.blocks):
+        norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
+    with b.loop(c.dims.model.layers):
+        _layer(c)
+    with b.reg() as slot:
+        b.load(slot, Cell.SLOT)
+        b.emit("S_SUB_INT", slot, slot, b.const(c.dims.model.layers * _layer_slots(c)))
+        b.store(slot, Cell.SLOT)
+
+
+def _layer(c: Context) -> None:
+    """One layer. The sums of squares of its rows are there already: the layer before left them."""
+    b, v = c.b, c.vectors
+    with b.reg() as row, b.reg() as high, b.reg() as low:
+        b.load(row, Cell.LAYER)
+        b.emit("S_LD_INT", high, row, 2)
+        b.emit("S_LD_INT", low, row, 3)
+        b.emit("C_SET_ADDR_REG", A_KV, high, low)
+    if c.tensors.bias:
+        _load_biases(c)
+    c.phase("norm")
+    norms.finish(c, v.activations(v.x), v.normed)
+    c.stream.begin(c.layer_plan)
+    attention(c)
+    output_projection(c)
+    feed_forward(c)
+    c.stream.end()
+    with b.reg() as value:
+        b.load(value, Cell.LAYER)
+        b.add(value, LAYER_ROW)
+        b.store(value, Cell.LAYER)
+        b.load(value, Cell.SLOT)
+        b.add(value, _layer_slots(c))
+        b.store(value, Cell.SLOT)
+
+
+def _layer_slots(c: Context) -> int:
+    return 2 * c.sequences * c.dims.kv.blocks
+
+
+def bias_vectors(dims: Dims) -> int:
+    """Bias vectors of a layer: K groups, V groups, Q groups."""
+    return 2 * dims.kv.blocks + dims.q.blocks
+
+
+def _load_biases(c: Context) -> None:
+    b, vlen, count = c.b, c.dims.view.vlen, bias_vectors(c.dims)
+    with b.reg() as high, b.reg() as low:
+        b.load(high, Cell.BIAS_BASE)
+        b.load(low, Cell.BIAS_BASE + 1)
+        b.emit("C_SET_ADDR_REG", A_TABLES, high, low)
+        b.load(low, Cell.BIAS)
+        b.h_rows(count, vlen, 0)
+        b.emit("H_PREFETCH_V", c.v(c.vectors.bias), low, A_TABLES, 0, BF16)
+        b.add(low, count * vlen)
+        b.store(low, Cell.BIAS)
+
+
+def _next_group(c: Context, pitch: int) -> None:
+    """Move the variables on to the next group of sequences."""
+    b, count, kv = c.b, c.vectors.sequences, c.dims.kv
+    slab = count * kv.blocks * c.positions * kv.width
+    logits = count * c.dims.chunks * c.kind.head_rows * c.dims.view.vlen
+    steps = ((Cell.IDS, count * pitch), (Cell.KV_WRITE, slab), (Cell.KV_READ, slab),
+             (Cell.LOGITS, logits), (Cell.SLOT, count * kv.blocks))  # fmt: skip
+    with b.reg() as value:
+        for cell, step in steps:
+            b.load(value, cell)
+            b.add(value, step)
+            b.store(value, cell)

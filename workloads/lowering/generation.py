@@ -1,0 +1,225 @@
+"""The whole program: set-up, rounds of forwards, header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from archsim.isa.program import Header, Program
+from workloads.forwards import Forward, Schedule, Window
+from workloads.lowering.builder import Builder
+from workloads.lowering.classes import ForwardClass, make_rounds
+from workloads.lowering.constants import emit_constants
+from workloads.lowering.context import A_LOGITS, A_WEIGHTS, Cell, Context, Tensors
+from workloads.lowering.dims import Dims, make_dims
+from workloads.lowering.forward import bias_vectors, emit_forward
+from workloads.lowering.hbm import HbmMap
+from workloads.lowering.head import MASKS, sampling_plan
+from workloads.lowering.ideal import ideal_work
+from workloads.lowering.machine_view import MachineView, matrix_bytes
+from workloads.lowering.memory import Extent, MatrixPlan, place_tensors, plan_matrix, stage_plans
+from workloads.lowering.options import LoweringOptions
+from workloads.lowering.sampling import emit_masks
+from workloads.lowering.tables import Tables, make_tables
+from workloads.lowering.vectors import VectorPlan, fit_vectors
+from workloads.lowering.weights import LAYER, Stream
+from workloads.shape import ModelShape
+
+
+def lower(
+    model: ModelShape,
+    schedule: Schedule,
+    view: MachineView,
+    options: LoweringOptions | None = None,
+    window: Window | None = None,
+) -> Program:
+    """One program with the forwards of the schedule (or of a window of it); raises WorkloadError."""
+    forwards = list((window or Window()).select(schedule.forwards()))
+    generation = _Generation(model, forwards, view, options or LoweringOptions())
+    generation.emit()
+    return generation.program(schedule)
+
+
+class _Generation:
+    """A program under construction."""
+
+    def __init__(
+        self, model: ModelShape, forwards: Sequence[Forward], view: MachineView, options: LoweringOptions
+    ) -> None:
+        self.dims: Dims = make_dims(model, view)
+        self.options = options
+        self.forwards = forwards
+        self.rounds = make_rounds(forwards, view.hlen)
+        self.sequences = forwards[0].sequences
+        kinds = self.rounds.classes
+        self.extent = Extent(
+            sequences=self.sequences,
+            positions=max(forward.kv_rows for forward in forwards),
+            head_rows=max(kind.head_rows for kind in kinds),
+            key_tiles=max(kind.key_tiles for kind in kinds),
+            masks=any(kind.masked or kind.causal for kind in kinds),
+            biases=bias_vectors(self.dims),
+        )
+        self.matrix: MatrixPlan = plan_matrix(self.dims, options, self.extent)
+        self.hbm: HbmMap
+        self.tensors: Tensors
+        self.hbm, self.tensors = place_tensors(self.dims, options, self.extent)
+        pitch = max(forward.q_start + forward.q_rows for forward in forwards if forward.kind != "decode")
+        self.tables: Tables = make_tables(self.dims, self.rounds, self.tensors, self.sequences, pitch)
+        self.b = Builder()
+        self.plans = stage_plans(self.dims, self.matrix.depth)
+        self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
+        biases = self.extent.biases if model.qkv_bias else 0
+        self.vectors = [
+            fit_vectors(self.dims, kind, self.sequences, MASKS + self.sequences, biases) for kind in kinds
+        ]
+
+    def _switch(self, stage: str) -> None:
+        """Point the weight register at the stage behind this one."""
+        b = self.b
+        with b.reg() as high, b.reg() as low:
+            if stage == LAYER:
+                b.load(low, Cell.LAYER)
+                b.emit("S_LD_INT", high, low, 4)
+                b.emit("S_LD_INT", low, low, 5)
+            else:
+                b.load(high, self.tables.layers)
+                b.load(low, self.tables.layers + 1)
+            b.emit("C_SET_ADDR_REG", A_WEIGHTS, high, low)
+
+    def emit(self) -> None:
+        """Emit everything."""
+        b = self.b
+        b.phase("setup", "setup")
+        b.scale_offset(self.hbm.scale_offset)
+        if self.tensors.logits is not None:
+            b.address(A_LOGITS, self.tensors.logits.base)
+        emit_constants(b, self.dims.model.hidden, self.dims.model.norm_eps)
+        self._switch("")
+        self.stream.prologue(self.plans[0])
+        with b.loop(len(self.rounds.trips)):
+            self._round()
+
+    def _round(self) -> None:
+        b = self.b
+        contexts = [self._context(index) for index in range(len(self.rounds.classes))]
+        if contexts[0].kind.kind not in ("prefill", "decode"):
+            emit_masks(b, self._sampling(contexts[0]))
+        for index, context in enumerate(contexts):
+            self._forwards(index, context)
+        if self.tables.round_words:
+            self._advance(Cell.ROUND, self.tables.round_words)
+
+    def _sampling(self, context: Context) -> Any:
+        return sampling_plan(context, self.tables.tokens, self.tables.token_pitch, self.tables.sampled, (0, 0))
+
+    def _forwards(self, index: int, context: Context) -> None:
+        b, word = self.b, self.tables.trips[index]
+        if word is None:
+            with b.loop(self.rounds.trips[0][index]):
+                self._forward(index, context)
+            return
+        with b.reg() as trips:
+            b.load(trips, Cell.ROUND)
+            b.emit("S_LD_INT", trips, trips, word)
+            with b.loop_register(trips):
+                self._forward(index, context)
+
+    def _forward(self, index: int, context: Context) -> None:
+        tables = self.tables
+        emit_forward(context, tables.fields[index], tables.tokens, tables.token_pitch, tables.sampled)
+        if tables.forward_words:
+            self._advance(Cell.FORWARD, tables.forward_words)
+
+    def _advance(self, cell: int, words: int) -> None:
+        with self.b.reg() as value:
+            self.b.load(value, cell)
+            self.b.add(value, words)
+            self.b.store(value, cell)
+
+    def _context(self, index: int) -> Context:
+        kind: ForwardClass = self.rounds.classes[index]
+        vectors: VectorPlan = self.vectors[index]
+        return Context(
+            b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
+            layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
+            positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
+            table=self.tables.layers,
+        )  # fmt: skip
+
+    def program(self, schedule: Schedule) -> Program:
+        """The program with its header."""
+        model, view, options = self.dims.model, self.dims.view, self.options
+        passes = {
+            kind: self.sequences // vectors.sequences
+            for kind, vectors in zip(self.rounds.classes, self.vectors, strict=True)
+        }
+        header = Header(
+            name=f"{model.name} {schedule.name} on {view.name}",
+            model={**attrs.asdict(model), "parameters": model.parameters},
+            schedule={**schedule.describe(), "committed_source": "static", "restream": self._restream(passes)},
+            requires=self._requires(),
+            seed=options.seed,
+            formats={"weights": options.weights, "kv": options.kv, "activations": options.acts, "vector_hbm": "mxfp8"},
+            block=max(forward.head_rows for forward in self.forwards),
+            cores=view.cores,
+            phases=tuple(self.b.phases),
+            forwards=tuple(_record(forward) for forward in self.forwards),
+            int_mem=self.tables.images,
+            gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
+            regions=self.hbm.regions(),
+            ideal=ideal_work(self.dims, options, self.forwards, passes),
+            notes=self._notes(passes),
+        )
+        return Program(instructions=tuple(self.b.instructions), header=header)
+
+    def _restream(self, passes: dict[ForwardClass, int]) -> dict[str, int]:
+        return {kind.kind: count for kind, count in passes.items()}
+
+    def _requires(self) -> dict[str, object]:
+        view = self.dims.view
+        vectors = max(plan.needed for plan in self.vectors)
+        capacity = max(region["base"] + region["bytes"] for region in self.hbm.regions())
+        return {
+            "machine": view.name,
+            "cores": view.cores,
+            "core.mlen": view.mlen,
+            "core.vlen": view.vlen,
+            "core.blen": view.blen,
+            "core.hlen": view.hlen,
+            "matrix_sram.capacity": matrix_bytes(self.matrix.cells),
+            "vector_sram.capacity": self._vector_bytes(vectors),
+            "scalar_memory.int_words": self.tables.tokens + self.sequences * self.tables.token_pitch,
+            "kv_engine.slots": self._slots(),
+            "memory.capacity": capacity,
+        }
+
+    def _vector_bytes(self, vectors: int) -> int:
+        """Sampling takes whatever is left, so that a program needs the memory it was planned for."""
+        spilled = self.options.logits == "spill"
+        return (self.dims.view.vector_vectors if spilled else vectors) * self.dims.view.vlen * 2
+
+    def _slots(self) -> int:
+        return 2 * self.dims.model.layers * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
+
+    def _notes(self, passes: dict[ForwardClass, int]) -> tuple[str, ...]:
+        notes = [
+            "RMSNorm gains and 1/sqrt(head_dim) are folded into the weights that follow",
+            "KV cache: [layer][K|V][sequence][group of KV heads][token][lane], K after RoPE",
+            f"KV scheme {self.options.kv_scheme}; MX rule: OCP floor",
+            f"weight ring: {self.matrix.depth} tiles; the ring's first tiles are fetched once more at the end",
+            "sampled tokens do not steer the gather: ids are synthetic",
+        ]
+        notes += [
+            f"{kind.kind} of {kind.q_rows} rows: {count} passes over the weights, by groups of sequences"
+            for kind, count in passes.items()
+            if count > 1
+        ]
+        return tuple(notes)
+
+
+def _record(forward: Forward) -> dict[str, Any]:
+    keys = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
+    return {key: getattr(forward, key) for key in keys}

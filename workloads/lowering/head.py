@@ -1,0 +1,104 @@
+"""Final norm, LM head by vocabulary chunk, spilling of logits, and the sampling phase behind it."""
+
+from __future__ import annotations
+
+from archsim.errors import WorkloadError
+from workloads.lowering import norms
+from workloads.lowering.context import A_LOGITS, FP_SCRATCH, MXFP8, Cell, Context
+from workloads.lowering.sampling import emit_sampling
+from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
+from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.weights import Rows
+
+CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
+"""Vectors at the bottom of Vector SRAM: confidences, chosen positions, position masks by sequence."""
+
+
+def head_norm(c: Context) -> None:
+    """Normalise the rows that meet the LM head, to the place of normalised rows."""
+    c.phase("norm")
+    v = c.vectors
+    if v.head_rows == v.rows:
+        source = v.activations(v.x)
+        norms.finish(c, source, v.normed)  # the last projection left the sums of squares
+        return
+    source = v.head(v.compact)
+    _copy_rows(c, source)
+    norms.norm(c, source, v.normed)
+
+
+def _copy_rows(c: Context, target: Rows) -> None:
+    b, v, kind = c.b, c.vectors, c.kind
+    b.v_rows(kind.head_rows)
+    for block in range(c.dims.hidden.blocks):
+        for sequence in range(v.sequences):
+            place = v.x + block * v.rows + sequence * kind.q_rows
+            with c.offset(Cell.HEAD, place * c.dims.view.vlen) as source:
+                copy = target.base + block * target.pitch + sequence * kind.head_rows
+                b.emit("V_ADD_VF", c.v(copy), source, 0)
+
+
+def lm_head(c: Context, plan: SamplingPlan) -> None:
+    """Logits of all head rows, chunk by chunk; `plan` says whether and how they are kept."""
+    c.phase("lm_head")
+    v = c.vectors
+    online = c.options.logits == "online"
+    if online:
+        emit_online_start(c.b, plan)
+    c.stream.begin(c.head_plan)
+    source = v.head(v.normed)
+    for chunk, gemm in enumerate(c.head_plan.stage.gemms):
+        place = v.logits + chunk % v.logit_buffers * v.head_rows
+        if c.options.logits == "onchip":
+            place = v.logits + chunk * v.head_rows
+        c.stream.gemm(gemm.name, source, place)
+        if online:
+            emit_online_chunks(c.b, plan, chunk, 1, place)
+        elif c.options.logits == "spill":
+            _spill(c, chunk, place)
+    c.stream.end()
+
+
+def _spill(c: Context, chunk: int, place: int) -> None:
+    """Store a chunk's rows to [sequence][chunk][row][lane]."""
+    b, kind, vlen = c.b, c.kind, c.dims.view.vlen
+    b.h_rows(kind.head_rows, vlen, 0)
+    for sequence in range(c.vectors.sequences):
+        row = (sequence * c.dims.chunks + chunk) * kind.head_rows
+        with c.offset(Cell.LOGITS, row * vlen) as target:
+            b.emit("H_STORE_V", c.v(place + sequence * kind.head_rows), target, A_LOGITS, 0, MXFP8)
+
+
+def sampling_plan(c: Context, tokens: int, token_pitch: int, sampled: int, registers: tuple[int, int]) -> SamplingPlan:
+    """The plan of the sampling phase; `tokens`... are INT_MEM addresses, `registers` hold x and k."""
+    v, kind, vlen = c.vectors, c.kind, c.dims.view.vlen
+    chunks = c.dims.chunks
+    mode, buffer, vectors, group = c.options.logits, v.sampling, v.sampling_vectors, 1
+    if mode == "spill":
+        group = rows_per_load(kind.head_rows, chunks, vectors)
+        if group == 0:
+            mode, group = "edge", 1
+    elif mode == "onchip":
+        buffer, vectors = v.logits, v.logit_vectors
+        if c.groups > 1 or vectors < chunks * v.head_rows:
+            found = f"logits of {v.head_rows} rows take {chunks * v.head_rows} vectors, {vectors} are free"
+            raise WorkloadError(f"option logits: onchip: {found}; expected room, or spill")
+    return SamplingPlan(
+        sequences=c.sequences, rows=kind.head_rows, vocab=c.dims.model.vocab, vlen=vlen, mode=mode,
+        greedy=kind.kind in ("prefill", "decode"), buffer=buffer, buffer_vectors=vectors, group_rows=group,
+        masks=MASKS, confidence=CONFIDENCE, transfer=TRANSFER, fp_base=FP_SCRATCH, x0=sampled,
+        x_register=registers[0], x_pitch=token_pitch, k_register=registers[1], hbm=A_LOGITS,
+        scalars=(1, 2, 3, 4, 5, 6),
+    )  # fmt: skip
+
+
+def sample(c: Context, plan: SamplingPlan) -> None:
+    """The sampling phase; `plan` names registers with the token address and the commit count."""
+    c.phase("sampling")
+    c.b.load(plan.x_register, Cell.TOKENS)
+    c.b.load(plan.k_register, Cell.COMMITTED)
+    if c.options.logits == "online":
+        emit_online_end(c.b, plan)
+    else:
+        emit_sampling(c.b, plan)
+    c.b.v_lanes(0)

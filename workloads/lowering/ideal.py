@@ -1,0 +1,110 @@
+"""Work that any lowering must do, from shapes alone: the basis of the ideal bounds.
+
+Counts are for all cores together. Tensor cycles pad rows and columns to whole tiles; vector cycles are
+the fewest passes of the published formulas at the published costs (cycles per vector of VLEN lanes):
+norm 5 (square 1, sum 1 at best, scale 2, and the residual addition 2 where there is one), see `_VECTOR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archsim.isa.formats import FORMATS
+from workloads.forwards import Forward
+from workloads.lowering.classes import ForwardClass, classify
+from workloads.lowering.dims import Dims, ceil_div
+from workloads.lowering.options import LoweringOptions
+
+_NORM, _ADD, _ROPE, _SOFTMAX, _SILU, _SAMPLE = 12, 2, 7, 15, 11, 15
+"""Cycles per vector: square 2 + sum 8 + scale 2; add; rotate 1 + two products + sum; max 4 + subtract 2 +
+exp 1 + sum 8; negate, exp, add, reciprocal, two products; max 4 + subtract 2 + exp 1 + sum 8."""
+
+
+def ideal_work(
+    dims: Dims, options: LoweringOptions, forwards: Sequence[Forward], passes: dict[ForwardClass, int]
+) -> dict[str, dict[str, int]]:
+    """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue."""
+    out: dict[str, dict[str, int]] = {}
+    cache: dict[tuple[ForwardClass, int], dict[str, int]] = {}
+    for forward in forwards:
+        kind = classify(forward, dims.view.hlen)
+        key = (kind, forward.kv_rows)
+        if key not in cache:
+            cache[key] = _work(dims, options, forward, passes[kind])
+        for step in (forward.kind, "total"):
+            amounts = out.setdefault(step, dict.fromkeys(cache[key], 0))
+            for name, value in cache[key].items():
+                amounts[name] += value
+    return out
+
+
+def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: int) -> dict[str, int]:
+    return {
+        "tensor_cycles": _tensor(dims, forward),
+        "vector_cycles": _vector(dims, forward),
+        "hbm_bytes": _hbm(dims, options, forward, passes),
+        "noc_bytes": _noc(dims, forward),
+        "issue": 0,
+    }
+
+
+def _tensor(dims: Dims, forward: Forward) -> int:
+    """Tiles of BLEN cycles: GEMMs of all rows, packed-head attention by sequence, LM head."""
+    model, view = dims.model, dims.view
+    row_tiles = ceil_div(forward.q_rows * forward.sequences, view.blen)
+
+    def columns(width: int) -> int:
+        return ceil_div(width, view.blen)
+
+    def blocks(width: int) -> int:
+        return ceil_div(width, view.mlen)
+
+    layer = blocks(model.hidden) * (columns(model.q_width) + 2 * columns(model.kv_width) + 2 * columns(model.ffn))
+    layer += (blocks(model.q_width) + blocks(model.ffn)) * columns(model.hidden)
+    key_tiles = ceil_div(forward.kv_rows, view.hlen)
+    pairs = ceil_div(forward.q_rows, view.blen) * key_tiles
+    if forward.kind == "prefill":
+        ends = range(view.blen, forward.q_rows + view.blen, view.blen)
+        pairs = sum(ceil_div(min(end, forward.q_rows), view.hlen) for end in ends)
+    attention = 2 * pairs * forward.sequences * ceil_div(model.heads, view.heads_per_vector)
+    head = blocks(model.hidden) * columns(model.vocab) * ceil_div(forward.head_rows * forward.sequences, view.blen)
+    return view.blen * (model.layers * (layer * row_tiles + attention) + head)
+
+
+def _vector(dims: Dims, forward: Forward) -> int:
+    """Row operations of norms, residuals, rotary positions, softmax, the gated MLP and sampling."""
+    model, vlen = dims.model, dims.view.vlen
+    rows = forward.q_rows * forward.sequences
+
+    def vectors(width: int) -> int:
+        return ceil_div(width, vlen)
+
+    scores = rows * ceil_div(forward.kv_rows * model.heads, vlen)
+    if forward.kind == "prefill":
+        scores = ceil_div(scores, 2)
+    layer = rows * (2 * (_NORM + _ADD) * vectors(model.hidden))
+    layer += rows * _ROPE * (vectors(model.q_width) + vectors(model.kv_width))
+    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _SILU * vectors(model.ffn)
+    sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
+    greedy = forward.kind in ("prefill", "decode")
+    return model.layers * layer + sampled * (4 if greedy else _SAMPLE)
+
+
+def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: int) -> int:
+    """Weights once a pass, KV rows written and read, embedding rows, logits out and in again."""
+    model = dims.model
+    weights = options.weight_format.total_bytes(model.layers * model.layer_weights + model.head_weights)
+    kv_row = options.kv_format.total_bytes(2 * model.kv_width)
+    kv = model.layers * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
+    embedding = forward.sequences * forward.q_rows * FORMATS["bf16"].total_bytes(model.hidden)
+    logits = 0
+    if options.logits == "spill":
+        logits = 2 * forward.sequences * forward.sampled_rows * FORMATS["mxfp8"].total_bytes(model.vocab)
+    return weights * passes + kv + embedding + logits
+
+
+def _noc(dims: Dims, forward: Forward) -> int:
+    """Partial sums between cores: a ring's worth of two all-reduces a layer, in BF16."""
+    cores = dims.view.cores
+    rows = forward.q_rows * forward.sequences
+    return 2 * 2 * (cores - 1) * dims.model.layers * rows * dims.model.hidden * 2

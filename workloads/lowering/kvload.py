@@ -1,0 +1,92 @@
+"""Loads of cached key and value tiles into the KV area of Matrix SRAM, as early as room and data allow."""
+
+from __future__ import annotations
+
+import attrs
+
+from workloads.lowering.builder import Builder
+from workloads.lowering.context import A_KV, Cell, Context
+
+
+@attrs.frozen
+class Item:
+    """The key tiles (or value tiles) of a sequence for a group of query heads."""
+
+    value: bool
+    sequence: int
+    group: int
+
+
+class KvLoader:
+    """A ring of buffers, each of which holds all key tiles of one item.
+
+    `items` are in the order in which they are used. `stored` and `used` tell what has been emitted;
+    after each of them every load that has become possible is emitted.
+    """
+
+    def __init__(self, context: Context, items: list[Item]) -> None:
+        self.c, self.items = context, items
+        self._loaded = 0
+        self._used: set[int] = set()
+        self._stored: set[tuple[bool, int]] = set()
+        view = context.dims.view
+        self._tile_cells = view.mlen * view.hlen * context.options.kv_format.cells
+
+    def stored(self, value: bool, kv_group: int) -> None:
+        """The rows of all sequences of a KV group have been stored to HBM."""
+        self._stored.add((value, kv_group))
+        self._pump()
+
+    def used(self, item: Item) -> None:
+        """The last instruction that reads the item has been emitted."""
+        self._used.add(self.items.index(item))
+        self._pump()
+
+    def cell(self, item: Item) -> int:
+        """Matrix SRAM address of the item's first tile."""
+        index = self.items.index(item)
+        if index >= self._loaded:
+            raise AssertionError(f"{item} is read before it is loaded")
+        return self._place(index)
+
+    def tile_cell(self, item: Item, tile: int) -> int:
+        """Matrix SRAM address of one of the item's tiles."""
+        return self.cell(item) + tile * self._tile_cells
+
+    def _place(self, index: int) -> int:
+        c = self.c
+        return c.kv_base + index % c.kv_buffers * c.kind.key_tiles * self._tile_cells
+
+    def _pump(self) -> None:
+        while self._loaded < len(self.items):
+            index = self._loaded
+            item = self.items[index]
+            before = index - self.c.kv_buffers
+            ready = (item.value, self.c.dims.kv_group(item.group)) in self._stored
+            if not ready or (before >= 0 and before not in self._used):
+                return
+            self._load(item, self._place(index))
+            self._loaded += 1
+
+    def _load(self, item: Item, cell: int) -> None:
+        c = self.c
+        b, width = c.b, c.dims.kv.width
+        tile = c.dims.view.hlen * width
+        with c.offset(Cell.KV_READ, c.kv_offset(item.value, item.sequence, c.dims.kv_group(item.group))) as source:
+            for index in range(c.kind.key_tiles):
+                last = index == c.kind.key_tiles - 1
+                if last and c.kind.masked:
+                    _tail_elements(b)
+                elif last and c.kind.causal and c.kind.q_rows % c.dims.view.hlen:
+                    b.m_fetch(1, c.kind.q_rows % c.dims.view.hlen * width)
+                else:
+                    b.m_fetch(1, tile)
+                b.emit("H_PREFETCH_M", b.const(cell + index * self._tile_cells), source, A_KV, 0, 1)
+                if not last:
+                    b.add(source, tile)
+
+
+def _tail_elements(b: Builder) -> None:
+    with b.reg() as elements:
+        b.load(elements, Cell.TAIL)
+        b.fetch_elements(elements)

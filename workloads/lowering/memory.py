@@ -1,0 +1,96 @@
+"""Where everything lies in HBM and Matrix SRAM for one program."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import WorkloadError
+from archsim.isa.formats import FORMATS, Format
+from workloads.lowering.context import Tensors
+from workloads.lowering.dims import Dims, round_up
+from workloads.lowering.hbm import HbmMap, Tensor
+from workloads.lowering.options import LoweringOptions
+from workloads.lowering.weights import Plan, head_stage, layer_stage, ring_depth
+
+
+@attrs.frozen(kw_only=True)
+class Extent:
+    """How large the program's tensors get: `positions` of a KV cache, `head_rows` of a sequence's logits."""
+
+    sequences: int
+    positions: int
+    head_rows: int
+    key_tiles: int
+    masks: bool
+    biases: int
+    """Bias vectors of a layer."""
+
+
+@attrs.frozen(kw_only=True)
+class MatrixPlan:
+    """Matrix SRAM: `depth` weight tiles, then `kv_buffers` runs of key tiles from cell `kv_base` on."""
+
+    depth: int
+    kv_base: int
+    kv_buffers: int
+    cells: int
+    """Cells used in all."""
+
+
+def plan_matrix(dims: Dims, options: LoweringOptions, extent: Extent) -> MatrixPlan:
+    """Divide Matrix SRAM; raises WorkloadError where a sequence's keys or an n-tile do not fit."""
+    view = dims.view
+    run = extent.key_tiles * view.mlen * view.hlen * options.kv_format.cells
+    wanted = 2 if extent.sequences == 1 else 4
+    buffers = min(wanted, max(1, view.matrix_cells // 2 // run))
+    where = f"machine {view.name}"
+    tile = view.tile_elements * options.weight_format.cells
+    room = (view.matrix_cells - buffers * run) // tile
+    if room < 1:
+        found = f"{extent.key_tiles} key tiles of a sequence take {run} cells of Matrix SRAM"
+        raise WorkloadError(f"{where}: {found}; expected fewer than {view.matrix_cells}")
+    depth = ring_depth((layer_stage(dims), head_stage(dims)), room, where)
+    return MatrixPlan(
+        depth=depth, kv_base=depth * tile, kv_buffers=buffers, cells=depth * tile + buffers * run
+    )
+
+
+def stage_plans(dims: Dims, depth: int) -> tuple[Plan, Plan]:
+    """Ring plans of a layer and of the LM head."""
+    return Plan(layer_stage(dims), depth), Plan(head_stage(dims), depth)
+
+
+def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple[HbmMap, Tensors]:
+    """Lay out HBM; raises WorkloadError where it is too small."""
+    view, model = dims.view, dims.model
+    cores = range(view.cores)
+    bf16, logits_format = FORMATS["bf16"], FORMATS["mxfp8"]
+    layer, head = layer_stage(dims).elements, head_stage(dims).elements
+    cache = 2 * extent.sequences * dims.kv.padded * extent.positions
+    logits = extent.sequences * dims.chunks * extent.head_rows * view.vlen
+    kept = logits if options.logits == "spill" else 0
+
+    def padded(fmt: Format, elements: int) -> int:
+        return round_up(fmt.code_bytes(elements), view.layer_stride_bytes) if fmt.block else 0
+
+    per_core = model.layers * (padded(options.weight_format, layer) + padded(options.kv_format, cache))
+    per_core += padded(options.weight_format, head)
+    total = view.cores * per_core + padded(logits_format, kept)
+    hbm = HbmMap(view.hbm_bytes, view.layer_stride_bytes, total, f"machine {view.name}")
+
+    def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
+        return tuple(hbm.add(f"{name}.{core}" if view.cores > 1 else name, fmt, elements, count) for core in cores)
+
+    tensors = Tensors(
+        layers=per_core_tensors("weights", options.weight_format, layer, model.layers),
+        head=per_core_tensors("lm_head", options.weight_format, head),
+        kv=per_core_tensors("kv_cache", options.kv_format, cache, model.layers),
+        logits=hbm.add("logits", logits_format, kept) if kept else None,
+        embedding=tuple(
+            hbm.add(f"embedding.{block}", bf16, model.vocab * dims.hidden.width) for block in range(dims.hidden.blocks)
+        ),
+        rope=hbm.add("rope", bf16, 2 * extent.positions * view.vlen),
+        masks=hbm.add("key_masks", bf16, view.hlen * view.vlen) if extent.masks else None,
+        bias=per_core_tensors("biases", bf16, model.layers * extent.biases * view.vlen) if model.qkv_bias else (),
+    )
+    return hbm, tensors

@@ -1,0 +1,56 @@
+"""What a user may choose about a lowering, beyond model, schedule and machine."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import WorkloadError
+from archsim.isa.formats import FORMATS, Format
+
+KV_SCHEMES = {"none": 0, "rtn": 1, "baos": 2}
+"""Quantisation of the KV cache, as K_STORE's scheme operand."""
+LOGITS = ("spill", "onchip", "online")
+ROPE_CACHE = ("post", "pre")
+
+
+@attrs.frozen(kw_only=True)
+class LoweringOptions:
+    """Number formats, KV scheme, where logits go. Raises WorkloadError for what cannot be lowered."""
+
+    weights: str = "mxint4"
+    kv: str = "mxint4"
+    acts: str = "mxint8"
+    kv_scheme: str = "baos"
+    logits: str = "spill"
+    rope_cache: str = "post"
+    seed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("weights", "kv", "acts"):
+            self._one_of(name, tuple(FORMATS))
+        self._one_of("kv_scheme", tuple(KV_SCHEMES))
+        self._one_of("logits", LOGITS)
+        self._one_of("rope_cache", ROPE_CACHE)
+        if self.rope_cache == "pre":
+            raise WorkloadError("option rope-cache: 'pre' would rotate the whole cache again at every step, which "
+                                "this lowering does not do; expected 'post'")
+
+    def _one_of(self, name: str, known: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in known:
+            raise WorkloadError(f"option {name.replace('_', '-')}: {value!r}; expected one of {', '.join(known)}")
+
+    @property
+    def weight_format(self) -> Format:
+        """Format of all matrices."""
+        return FORMATS[self.weights]
+
+    @property
+    def kv_format(self) -> Format:
+        """Format of cached keys and values."""
+        return FORMATS[self.kv]
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether cached rows are scaled per channel, and queries and outputs scaled back."""
+        return self.kv_scheme == "baos"

@@ -1,0 +1,62 @@
+"""Row work around the projections: biases, rotary positions, and the KV engine's part."""
+
+from __future__ import annotations
+
+from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.options import KV_SCHEMES
+
+
+def add_bias(c: Context, target: int, index: int) -> None:
+    """Add bias vector `index` of the layer to all rows, where the model has biases."""
+    if c.dims.model.qkv_bias:
+        c.b.v_rows(c.vectors.rows, 1, 0)
+        c.b.emit("V_ADD_VV", c.v(target), c.v(target), c.v(c.vectors.bias + index))
+
+
+def rotate(c: Context, target: int) -> None:
+    """Rotary positions: rows * cos + rotate_half(rows) * sin, by sequence, as all have the same positions."""
+    b, v = c.b, c.vectors
+    for sequence in range(v.sequences):
+        for start in range(0, c.kind.q_rows, v.scratch_rows):
+            rows = min(v.scratch_rows, c.kind.q_rows - start)
+            part = target + sequence * c.kind.q_rows + start
+            b.v_rows(rows)
+            b.emit("V_ROT_SEG", c.v(v.scratch), c.v(part))
+            b.emit("V_MUL_VV", c.v(v.scratch), c.v(v.scratch), c.v(v.sines + start))
+            b.emit("V_MUL_VV", c.v(part), c.v(part), c.v(v.cosines + start))
+            b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(v.scratch))
+
+
+def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
+    """Calibrate (where every row of the cache is written anew), quantise and store all rows."""
+    b, rows = c.b, c.kind.q_rows
+    b.v_rows(rows)
+    b.stride(c.dims.kv.width)
+    scheme = KV_SCHEMES[c.options.kv_scheme]
+    renews = c.options.smoothed and c.kind.kind in ("warm", "full", "prefill")
+    for sequence in range(c.vectors.sequences):
+        place = source + sequence * rows
+        with (
+            c.offset(Cell.SLOT, c.slot(value, sequence, kv_group)) as slot,
+            c.offset(Cell.KV_WRITE, c.kv_offset(value, sequence, kv_group)) as target,
+        ):
+            if renews:
+                b.emit("K_CALIB", c.v(place), slot, 1)
+            b.emit("K_STORE", target, c.v(place), A_KV, slot, scheme)
+
+
+def fold(c: Context, target: int, group: int, *, value: bool) -> None:
+    """Multiply all rows of a query group by the channel scales of their sequence's cache."""
+    for sequence in range(c.vectors.sequences):
+        fold_unit(c, target + sequence * c.kind.q_rows, c.kind.q_rows, sequence, group, value=value)
+
+
+def fold_unit(c: Context, target: int, rows: int, sequence: int, group: int, *, value: bool) -> None:
+    """Multiply rows of one sequence by the channel scales of its cache, where there are any."""
+    if not c.options.smoothed:
+        return
+    b, dims = c.b, c.dims
+    b.v_rows(rows)
+    b.m_group(dims.q_per_kv, dims.first_query(group))
+    with c.offset(Cell.SLOT, c.slot(value, sequence, dims.kv_group(group))) as slot:
+        b.emit("K_FOLD", c.v(target), c.v(target), slot)

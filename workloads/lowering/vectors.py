@@ -1,0 +1,133 @@
+"""Where everything lies in Vector SRAM, in vectors: persistent rows first, then areas that phases share."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.lowering.classes import ForwardClass
+from workloads.lowering.dims import Dims, ceil_div
+from workloads.lowering.weights import Rows
+
+
+@attrs.frozen(kw_only=True)
+class VectorPlan:
+    """Vector SRAM of one class of forwards; every field is a vector index unless said otherwise.
+
+    Activations are [column block][row]: vector base + block * rows + row. `sequences` is how many
+    sequences a pass over the layers holds, `rows` their query rows together.
+    """
+
+    sequences: int
+    rows: int
+    x: int
+    normed: int
+    """Normalised rows; also where the O and down projections land before they are added to `x`."""
+    statistics: int
+    cosines: int
+    sines: int
+    key_mask: int
+    """Additive masks: one vector, or HLEN of them where attention is causal."""
+    bias: int
+    query: int
+    key: int
+    value: int
+    scratch: int
+    scratch_rows: int
+    """Number of vectors at `scratch`."""
+    scores: int
+    score_units: int
+    """Number of query tiles whose scores fit at once."""
+    unit_vectors: int
+    """Vectors of one query tile's scores."""
+    unit_statistics: int
+    """Two vectors for each of them: maxima, sums."""
+    gate: int
+    up: int
+    compact: int
+    """Rows that meet the LM head, where they are not all rows."""
+    head_rows: int
+    """Number of those rows."""
+    logits: int
+    logit_buffers: int
+    """Number of buffers of one chunk at `logits`."""
+    logit_vectors: int
+    """Vectors from `logits` to the end."""
+    sampling: int
+    sampling_vectors: int
+    needed: int
+    """Vectors used in all, sampling apart."""
+
+    def activations(self, base: int) -> Rows:
+        """All rows at `base` as a GEMM operand."""
+        return Rows(base=base, rows=self.rows, pitch=self.rows)
+
+    def head(self, base: int) -> Rows:
+        """The LM-head rows at `base` as a GEMM operand."""
+        return Rows(base=base, rows=self.head_rows, pitch=self.head_rows)
+
+
+class _Stack:
+    """Hands out consecutive vectors."""
+
+    def __init__(self, start: int) -> None:
+        self.top = start
+
+    def take(self, count: int) -> int:
+        base, self.top = self.top, self.top + count
+        return base
+
+
+def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, biases: int) -> VectorPlan:
+    """Lay out one class for `sequences` sequences a pass, from vector `first` on.
+
+    `needed` of the result may exceed the machine's vectors; the caller decides what to do about it.
+    """
+    rows = sequences * kind.q_rows
+    view = dims.view
+    stack = _Stack(first)
+    x, normed = stack.take(dims.hidden.blocks * rows), stack.take(dims.hidden.blocks * rows)
+    statistics = stack.take(ceil_div(rows, view.vlen))
+    cosines, sines = stack.take(kind.q_rows), stack.take(kind.q_rows)
+    key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
+    bias = stack.take(biases)
+    scratch_rows = min(rows, view.blen)
+    scratch = stack.take(scratch_rows)
+    area = stack.top
+    query, key, value = stack.take(dims.q.blocks * rows), stack.take(rows), stack.take(rows)
+    tile = min(kind.q_rows, view.blen)
+    unit = kind.key_tiles * tile
+    units = sequences * ceil_div(kind.q_rows, view.blen)
+    room = view.vector_vectors - stack.top
+    score_units = max(1, min(units, room // (unit + 2)))
+    scores, unit_statistics = stack.take(score_units * unit), stack.take(2 * score_units)
+    attention_top = stack.top
+    stack = _Stack(area)
+    gate, up = stack.take(dims.ffn.blocks * rows), stack.take(rows)
+    ffn_top = stack.top
+    stack = _Stack(area)
+    head = sequences * kind.head_rows
+    compact = stack.take(dims.hidden.blocks * head)
+    buffers = max(1, min(4, (view.vector_vectors - stack.top) // head))
+    logits = stack.take(buffers * head)
+    return VectorPlan(
+        sequences=sequences, rows=rows, x=x, normed=normed, statistics=statistics, cosines=cosines, sines=sines,
+        key_mask=key_mask, bias=bias, query=query, key=key, value=value, scratch=scratch, scratch_rows=scratch_rows,
+        scores=scores, score_units=score_units, unit_vectors=unit, unit_statistics=unit_statistics, gate=gate, up=up,
+        compact=compact, head_rows=head, logits=logits, logit_buffers=buffers,
+        logit_vectors=view.vector_vectors - logits,
+        sampling=area, sampling_vectors=view.vector_vectors - area,
+        needed=max(attention_top, ffn_top, stack.top),
+    )  # fmt: skip
+
+
+def fit_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, biases: int) -> VectorPlan:
+    """The plan with the most sequences a pass that fits, evenly divided; raises WorkloadError if none does."""
+    limit = dims.view.vector_vectors
+    for count in range(sequences, 0, -1):
+        if sequences % count == 0:
+            plan = plan_vectors(dims, kind, count, first, biases)
+            if plan.needed <= limit:
+                return plan
+    found = f"{kind.kind} of {kind.q_rows} rows needs {plan.needed} vectors of Vector SRAM for one sequence"
+    raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {limit}")
