@@ -1,0 +1,121 @@
+"""FreeDave on a full-attention model: one forward verifies several drafts of the block, each a step further.
+
+Source: cychomatica/FreeDave 8b48121 generation/core.py, block_decode_with_full_attention_FreeDave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from workloads.forwards import Forward, summarize
+from workloads.schedules.commits import (
+    Stream,
+    check_commits,
+    commit_stream,
+    counts_field,
+    log_field,
+    seed_field,
+    source_text,
+)
+from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+
+
+@attrs.frozen(kw_only=True)
+class FreedaveSchedule:
+    """Static drafts, without the eager mode: a refresh forward a block, then forwards that verify drafts.
+
+    A verifying forward has min(draft_steps, masked / token_per_step rounded up) branches and accepts the tokens
+    of some first branches, at least one. Once at most token_per_step masks are left they commit without a
+    forward (`free_commits` of the block's last one). draft_mode "tree" sends all branches as one sequence
+    whose attention sees the other rows once; "batch" sends a sequence a branch.
+
+    as "implemented": LM head over the query rows; "ideal": over the block's rows of each branch, and over
+    the block in the refresh forward.
+    """
+
+    name: ClassVar[str] = "freedave"
+    published: ClassVar[None] = None
+    unlowerable: ClassVar[str] = "a forward verifies several drafts of one block"
+
+    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
+    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
+    block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=1))
+    draft_steps: int = attrs.field(default=4, metadata=option("drafts verified by a forward", minimum=1))
+    token_per_step: int = attrs.field(default=1, metadata=option("tokens a draft adds", minimum=1))
+    cache: str = attrs.field(default="dual", metadata=option("KV cache", choices=("prefix", "dual")))
+    draft_mode: str = attrs.field(default="tree", metadata=option("how drafts are sent", choices=("tree", "batch")))
+    as_: str = attrs.field(
+        default="ideal",
+        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
+    )
+    commits: str = log_field()
+    counts: str = counts_field()
+    seed: int = seed_field()
+
+    def __attrs_post_init__(self) -> None:
+        check_options(self)
+        check_blocks(self, self.gen, self.block)
+        check_commits(self)
+
+    @property
+    def commit_source(self) -> str:
+        """Where the accepted drafts come from."""
+        return source_text(self)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The resolved options."""
+        return option_values(self)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, options and totals."""
+        return summarize(self)
+
+    def forwards(self) -> Iterator[Forward]:
+        """The forwards of all blocks in order."""
+        stream = commit_stream(self)
+        index = 0
+        for block in range(self.gen // self.block):
+            step, branches, masked = 0, 0, self.block
+            while step == 0 or masked:
+                committed = self._take(stream, branches, masked)
+                masked -= committed
+                free = masked if masked <= self.token_per_step else 0
+                place = Place(index, self.prompt + block * self.block, block, step)
+                yield self._forward(place, branches, committed, free)
+                masked -= free
+                index, step = index + 1, step + 1
+                branches = min(self.draft_steps, -(-masked // self.token_per_step))
+        stream.finish()
+
+    def _take(self, stream: Stream, branches: int, masked: int) -> int:
+        most = min(branches * self.token_per_step, masked)
+        committed = stream.take(masked, least=min(most, self.token_per_step), most=most).committed
+        if committed % self.token_per_step and committed != masked:
+            found = f"a forward commits {committed} with token-per-step {self.token_per_step}"
+            raise refusal(self, found, "whole drafts")
+        return committed
+
+    def _forward(self, place: Place, branches: int, committed: int, free: int) -> Forward:
+        canvas = self.prompt + self.gen
+        drafts = max(branches, 1)
+        if branches == 0:
+            kind, own, kv_rows = "warm", Rows(0, canvas), canvas
+        else:
+            rest = canvas - place.block_start
+            kind, own = "refine", Rows(place.block_start, self.block if self.cache == "dual" else rest)
+            kv_rows = canvas + (branches - 1) * own.count
+        head = own if self.as_ == "implemented" else Rows(place.block_start, self.block)
+        if self.draft_mode == "batch":
+            return make_forward(
+                place, kind, own, canvas, head=head, committed=committed, sequences=drafts, branches=drafts,
+                free_commits=free,
+            )
+        query, head = Rows(own.start, drafts * own.count), Rows(head.start, drafts * head.count)
+        return make_forward(
+            place, kind, query, kv_rows, head=head, committed=committed, branches=drafts, free_commits=free
+        )
