@@ -1,0 +1,101 @@
+"""Window-Diffusion on LLaDA: between refreshes only the leftmost masks and fresh tokens are computed.
+
+Source: vhicrgit/Window-Diffusion d8bb349 llada/model/modeling_llada.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from workloads.forwards import Forward, summarize
+from workloads.schedules.counts import transfer_counts
+from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.schedules.record import Place, Rows, make_forward
+
+
+@attrs.frozen(kw_only=True)
+class WindowDiffusionSchedule:
+    """No blocks: phases of `refresh_cycle` steps, each a whole-canvas forward and then pruned ones.
+
+    A pruned forward sends the first `active_tokens` masked rows and tokens of this phase: in the step after the
+    refresh those it committed, later those of the pruned steps. Its rows attend to what was decoded at the
+    phase's start and to the first `window_tokens` masks. Where a static count exceeds the active masks, the
+    reference overwrites decoded rows and returns with masks; as "ideal" refuses that.
+
+    as "implemented": LM head and sampling over the query rows; "ideal": over the masked ones among them.
+    A "block" here is a phase.
+    """
+
+    name: ClassVar[str] = "window-diffusion"
+    commit_source: ClassVar[None] = None
+    unlowerable: ClassVar[str] = "query rows and the rows they attend to are scattered over the canvas"
+
+    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
+    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
+    steps: int = attrs.field(
+        default=attrs.Factory(lambda self: self.gen, takes_self=True),
+        metadata=option("denoising steps; default gen", minimum=1),
+    )
+    window_tokens: int = attrs.field(default=64, metadata=option("masked rows attended to", minimum=1))
+    active_tokens: int = attrs.field(default=16, metadata=option("masked rows sent", minimum=1))
+    refresh_cycle: int = attrs.field(default=32, metadata=option("steps of a phase", minimum=1))
+    as_: str = attrs.field(
+        default="ideal",
+        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        check_options(self)
+        most = max((k for step, k in enumerate(self._counts) if step % self.refresh_cycle), default=0)
+        if most > self.active_tokens and self.as_ == "ideal":
+            found = f"{most} tokens a step with active-tokens {self.active_tokens}, which leaves masks"
+            raise refusal(self, found, "more steps, more active-tokens, or as implemented")
+        for step, active in enumerate(self._active_rows()):
+            if self._counts[step] > active:
+                found = f"step {step} commits {self._counts[step]} of {active} active rows"
+                raise refusal(self, found, "no more than the active rows")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The resolved options."""
+        return option_values(self)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, options and totals."""
+        return summarize(self)
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        return transfer_counts(self.gen, self.steps)
+
+    def _active_rows(self) -> Iterator[int]:
+        return (forward.q_rows for forward in self.forwards())
+
+    def forwards(self) -> Iterator[Forward]:
+        """The forwards, one a step."""
+        canvas, masked = self.prompt + self.gen, self.gen
+        fresh = visible = 0  # tokens of this phase that are sent again; rows attended to in this phase
+        for index, planned in enumerate(self._counts):
+            phase, step = divmod(index, self.refresh_cycle)
+            active = masked if step == 0 else min(self.active_tokens, masked)
+            committed = min(planned, active)
+            place = Place(index, self.prompt, phase, step)
+            if step == 0:
+                yield self._forward(place, canvas, canvas, active, committed)
+                left = masked - committed
+                visible = canvas - left + min(self.window_tokens, left)
+                fresh = planned
+            else:
+                yield self._forward(place, active + fresh, visible, active, committed)
+                fresh = planned if step == 1 else fresh + planned
+            masked -= committed
+
+    def _forward(self, place: Place, q_rows: int, kv_rows: int, active: int, committed: int) -> Forward:
+        whole = place.step == 0
+        query = Rows(0 if whole else self.prompt, q_rows)
+        head = query if self.as_ == "implemented" else Rows(self.prompt, active)
+        kind = "warm" if whole else "refine"
+        return make_forward(place, kind, query, kv_rows, head=head, committed=committed, scattered=not whole)
