@@ -13,8 +13,8 @@ from archsim.errors import WorkloadError
 
 KINDS = ("warm", "refine", "full", "prefill", "decode", "store")
 _JSON_FIELDS = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
-# Printed only where they differ from their default.
-_JSON_EXTRAS = ("scattered", "branches", "free_committed", "gap_rows", "operators")
+# Printed only for schedules that use them.
+_JSON_EXTRAS = ("scattered", "branches", "free_commits", "gap_rows", "operators")
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +74,7 @@ class Forward:
     """The query rows or the rows they attend to are not contiguous; the starts are then those of the canvas."""
     branches: int = 1
     """Drafts of the same block that the forward verifies; `q_rows` counts the rows of all of them."""
-    free_committed: int = 0
+    free_commits: int = 0
     """Tokens fixed after this forward's commits from logits already known, without another forward."""
     gap_rows: int = 0
     """Rows whose two largest logits are also compared."""
@@ -129,7 +129,7 @@ def summarize(schedule: Schedule) -> dict[str, Any]:
     for forward in schedule.forwards():
         total += 1
         query += forward.q_rows
-        committed += forward.committed + forward.free_committed
+        committed += forward.committed + forward.free_commits
     return {**header(schedule), "forwards": total, "query_rows": query, "tokens": committed}
 
 
@@ -166,18 +166,15 @@ def parse_window(text: str) -> Window:
 
 def schedule_json(schedule: Schedule, window: Window | None = None) -> dict[str, Any]:
     """The schedule as JSON-ready data: {"schedule": ..., "forwards": [{kind, q_rows, ...}, ...]}."""
-    forwards = (window or Window()).select(schedule.forwards())
-    return {"schedule": header(schedule), "forwards": [_json_row(forward) for forward in forwards]}
-
-
-def _json_row(forward: Forward) -> dict[str, Any]:
-    row = {key: getattr(forward, key) for key in _JSON_FIELDS}
+    forwards = list((window or Window()).select(schedule.forwards()))
     fields = attrs.fields_dict(Forward)
-    for key in _JSON_EXTRAS:
-        value = getattr(forward, key)
-        if value != fields[key].default:
-            row[key] = attrs.asdict(value) if isinstance(value, OperatorRows) else value
-    return row
+    extras = [key for key in _JSON_EXTRAS if any(getattr(row, key) != fields[key].default for row in forwards)]
+    rows = [{key: _json_value(getattr(row, key)) for key in (*_JSON_FIELDS, *extras)} for row in forwards]
+    return {"schedule": header(schedule), "forwards": rows}
+
+
+def _json_value(value: Any) -> Any:
+    return attrs.asdict(value) if isinstance(value, OperatorRows) else value
 
 
 def run_lengths(values: Iterable[object]) -> str:

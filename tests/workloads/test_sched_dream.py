@@ -12,7 +12,10 @@ from workloads.forwards import Schedule
 from workloads.schedules import DreamSchedule, FastDllmDreamSchedule
 from workloads.schedules.dream_time import time_steps
 
-NO_MEAN = "commit counts depend on the data, and no mean is published for these options; expected commits FILE or counts"
+NO_MEAN = (
+    "commit counts depend on the data, and no mean is published for these options; "
+    "expected commits FILE or counts"
+)
 ROWS = rows("schedules_dream.csv")
 PLAIN = [row for row in ROWS if row["cache"] == "none"]
 CACHED = [row for row in ROWS if row["cache"] != "none"]

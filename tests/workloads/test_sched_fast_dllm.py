@@ -10,7 +10,10 @@ from archsim.errors import WorkloadError
 from tests.workloads.oracle_rows import Row, check, column, expand, integers, label, rows
 from workloads.schedules import FastDllmSchedule
 
-NO_MEAN = "commit counts depend on the data, and no mean is published for these options; expected commits FILE or counts"
+NO_MEAN = (
+    "commit counts depend on the data, and no mean is published for these options; "
+    "expected commits FILE or counts"
+)
 FIRST = rows("schedules_fast_dllm.csv")
 LATER = rows("schedules_fast_dllm_later.csv")
 RUNS = [("first", row) for row in FIRST if not row["error"]] + [("later", row) for row in LATER]

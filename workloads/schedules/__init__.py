@@ -11,6 +11,10 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.forwards import Schedule
 from workloads.schedules.autoregressive import AutoregressiveSchedule
+from workloads.schedules.bd3lm import Bd3lmSchedule
+from workloads.schedules.daedal import DaedalSchedule
+from workloads.schedules.dinfer import DinferSchedule
+from workloads.schedules.dinfer_block import DinferBlockSchedule
 from workloads.schedules.dkv_decode import DkvDecodeSchedule
 from workloads.schedules.dkv_greedy import DkvGreedySchedule
 from workloads.schedules.dllm_cache import DllmCacheSchedule
@@ -18,10 +22,32 @@ from workloads.schedules.dparallel import DparallelSchedule
 from workloads.schedules.dream import DreamSchedule
 from workloads.schedules.fast_dllm import FastDllmSchedule
 from workloads.schedules.fast_dllm_dream import FastDllmDreamSchedule
+from workloads.schedules.freedave import FreedaveSchedule
 from workloads.schedules.llada import LladaSchedule
 from workloads.schedules.options import flag
+from workloads.schedules.prophet import ProphetSchedule
+from workloads.schedules.window_diffusion import WindowDiffusionSchedule
 
-__all__ = ["SCHEDULES", "AutoregressiveSchedule", "LladaSchedule", "build_schedule"]
+__all__ = [
+    "SCHEDULES",
+    "AutoregressiveSchedule",
+    "Bd3lmSchedule",
+    "DaedalSchedule",
+    "DinferBlockSchedule",
+    "DinferSchedule",
+    "DkvDecodeSchedule",
+    "DkvGreedySchedule",
+    "DllmCacheSchedule",
+    "DparallelSchedule",
+    "DreamSchedule",
+    "FastDllmDreamSchedule",
+    "FastDllmSchedule",
+    "FreedaveSchedule",
+    "LladaSchedule",
+    "ProphetSchedule",
+    "WindowDiffusionSchedule",
+    "build_schedule",
+]
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "autoregressive": AutoregressiveSchedule,
@@ -33,6 +59,13 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "dkv-greedy": DkvGreedySchedule,
     "dllm-cache": DllmCacheSchedule,
     "dparallel": DparallelSchedule,
+    "prophet": ProphetSchedule,
+    "freedave": FreedaveSchedule,
+    "daedal": DaedalSchedule,
+    "dinfer": DinferSchedule,
+    "dinfer-block": DinferBlockSchedule,
+    "window-diffusion": WindowDiffusionSchedule,
+    "bd3lm": Bd3lmSchedule,
 }
 
 

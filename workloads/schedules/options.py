@@ -49,19 +49,24 @@ def flag(name: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser, schedules: Mapping[str, type[Schedule]]) -> None:
     """Give `parser` every option of every schedule; each defaults to None, "not given"."""
-    fields: dict[str, attrs.Attribute[Any]] = {}
-    users: dict[str, list[str]] = {}
+    users: dict[str, list[tuple[str, attrs.Attribute[Any]]]] = {}
     for name, schedule in schedules.items():
         for field in attrs.fields(schedule):
-            fields.setdefault(field.name, field)
-            users.setdefault(field.name, []).append(name)
+            users.setdefault(field.name, []).append((name, field))
     group = parser.add_argument_group("schedule options")
-    for name, field in fields.items():
-        text, choices = field.metadata["help"], field.metadata["choices"]
-        kind = _argument_type(field)
+    for name, uses in users.items():
+        kind = _argument_type(uses[0][1])
+        choices = list(dict.fromkeys(choice for _, field in uses for choice in field.metadata["choices"]))
         shown = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
-        where = "" if len(users[name]) == len(schedules) else f" ({', '.join(users[name])})"
-        group.add_argument(f"--{flag(name)}", dest=name, type=kind, metavar=shown, help=text + where)
+        where = "" if len(uses) == len(schedules) else f" ({', '.join(user for user, _ in uses)})"
+        group.add_argument(f"--{flag(name)}", dest=name, type=kind, metavar=shown, help=_help_text(uses) + where)
+
+
+def _help_text(uses: list[tuple[str, attrs.Attribute[Any]]]) -> str:
+    """What the schedules say of an option, without what only adds to another one's words."""
+    texts = list(dict.fromkeys(field.metadata["help"] for _, field in uses))
+    short = [text for text in texts if not any(text != other and text.startswith(other) for other in texts)]
+    return "; or: ".join(short)
 
 
 def _argument_type(field: attrs.Attribute[Any]) -> type[int] | type[float] | type[str]:
