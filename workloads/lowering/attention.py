@@ -78,15 +78,15 @@ class _Attention:
 
     def _early(self, group: int) -> list[Work]:
         """Scores of as many units as there is room for."""
-        return [Work(False, unit) for unit in self._units(group)[: self.c.vectors.score_units]]
+        return [Work(output=False, unit=unit) for unit in self._units(group)[: self.c.vectors.score_units]]
 
     def _late(self, group: int) -> list[Work]:
         """All outputs; each makes room for the scores of a unit that had none."""
         units, room = self._units(group), self.c.vectors.score_units
         steps: list[Work] = []
         for index, unit in enumerate(units):
-            steps.append(Work(True, unit))
-            steps += [Work(False, later) for later in units[index + room : index + room + 1]]
+            steps.append(Work(output=True, unit=unit))
+            steps += [Work(output=False, unit=later) for later in units[index + room : index + room + 1]]
         return steps
 
     def _items(self) -> list[Item]:

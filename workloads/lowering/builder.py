@@ -129,10 +129,12 @@ class Builder:
             self.emit("C_LOOP_START_R", counter, self.const(trips))
 
     @contextmanager
-    def loop_register(self, trips: int) -> Iterator[None]:
-        """Repeat what the with-block emits as often as register `trips` says, perhaps never."""
+    def loop_word(self, pointer: int, index: int) -> Iterator[None]:
+        """Repeat what the with-block emits INT_MEM[INT_MEM[pointer] + index] times, perhaps never."""
         with self.reg() as counter:
-            self.emit("C_LOOP_START_R", counter, trips)
+            self.load(counter, pointer)
+            self.emit("S_LD_INT", counter, counter, index)
+            self.emit("C_LOOP_START_R", counter, counter)
             self._forget()
             yield
             self.emit("C_LOOP_END", counter)

@@ -23,8 +23,8 @@ BF16 = 2
 MXFP8 = 3
 """Precision operand of spilled logits."""
 
-F_ONE, F_MEAN, F_EPSILON = 0, 1, 2
-"""FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon."""
+F_ONE, F_MEAN, F_EPSILON, F_SHARE = 0, 1, 2, 3
+"""FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores."""
 FP_SCRATCH = 16
 """First FP_MEM word that is free for sampling."""
 

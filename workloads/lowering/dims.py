@@ -62,6 +62,19 @@ class Dims:
     """LM-head column chunks of VLEN columns over all cores."""
     core_chunks: int
     head_tiles: int
+    ffn_parts: int = 1
+    """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
+
+    @property
+    def ffn_spans(self) -> list[range]:
+        """Inner blocks of every part."""
+        size = ceil_div(self.ffn.blocks, self.ffn_parts)
+        return [range(start, min(start + size, self.ffn.blocks)) for start in range(0, self.ffn.blocks, size)]
+
+    @property
+    def biases(self) -> int:
+        """Bias vectors of a layer: K groups, V groups, Q groups; 0 where the model has none."""
+        return 2 * self.kv.blocks + self.q.blocks if self.model.qkv_bias else 0
 
     @property
     def q_per_kv(self) -> int:
@@ -86,6 +99,9 @@ def make_dims(model: ModelShape, view: MachineView) -> Dims:
     q_heads, kv_per_group = ceil_div(heads, groups), ceil_div(kv_heads, kv_groups)
     chunks = ceil_div(model.vocab, view.vlen)
     core_chunks = ceil_div(chunks, view.cores)
+    if chunks % view.cores:
+        found = f"model {model.name} on {view.name}: the vocabulary takes {chunks} vectors"
+        raise WorkloadError(f"{found}; expected a multiple of the {view.cores} cores")
     all_tiles = ceil_div(model.vocab, view.blen)
     dims = Dims(
         model=model,

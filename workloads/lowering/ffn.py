@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workloads.lowering import norms
 from workloads.lowering.context import F_ONE, Context
-from workloads.lowering.parallel import all_reduce
+from workloads.lowering.parallel import merge_residual, split_residual
 from workloads.lowering.weights import Rows
 
 _ONE = 1
@@ -13,27 +13,39 @@ _ONE = 1
 def output_projection(c: Context) -> None:
     """x += attention output @ O, block by block, and the squares that the next norm needs."""
     c.phase("out_proj")
-    _project(c, "o", c.vectors.activations(c.vectors.query))
+    split_residual(c)
+    _project(c, "o", c.vectors.activations(c.vectors.query), last=True)
+    merge_residual(c)
     c.phase("norm")
     norms.finish(c, c.vectors.activations(c.vectors.x), c.vectors.normed)
 
 
 def feed_forward(c: Context) -> None:
-    """x += (silu(normed @ gate) * (normed @ up)) @ down."""
+    """x += (silu(normed @ gate) * (normed @ up)) @ down, by parts of the inner blocks."""
     v = c.vectors
     c.phase("ffn")
+    split_residual(c)
+    spans = c.dims.ffn_spans
+    for part, span in enumerate(spans):
+        for block in span:
+            _gated(c, block, v.gate + (block - span[0]) * v.rows)
+        source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
+        _project(c, f"down{part}", source, last=part == len(spans) - 1)
+    merge_residual(c)
+
+
+def _gated(c: Context, block: int, gate: int) -> None:
+    """One inner block, from normalised rows to `gate`."""
+    v = c.vectors
     normed = v.activations(v.normed)
-    for block in range(c.dims.ffn.blocks):
-        gate = v.gate + block * v.rows
-        c.stream.gemm(f"gate{block}", normed, gate)
-        _sigmoid_gate(c, gate)
-        c.stream.gemm(f"up{block}", normed, v.up)
-        c.b.v_rows(v.rows)
-        c.b.emit("V_MUL_VV", c.v(gate), c.v(gate), c.v(v.up))
-    _project(c, "down", v.activations(v.gate))
+    c.stream.gemm(f"gate{block}", normed, gate)
+    _silu(c, gate)
+    c.stream.gemm(f"up{block}", normed, v.up)
+    c.b.v_rows(v.rows)
+    c.b.emit("V_MUL_VV", c.v(gate), c.v(gate), c.v(v.up))
 
 
-def _sigmoid_gate(c: Context, gate: int) -> None:
+def _silu(c: Context, gate: int) -> None:
     """gate *= 1 / (1 + exp(-gate)), in parts of as many rows as the scratch rows."""
     b, v = c.b, c.vectors
     b.emit("S_LD_FP", _ONE, 0, F_ONE)
@@ -47,23 +59,17 @@ def _sigmoid_gate(c: Context, gate: int) -> None:
         b.emit("V_MUL_VV", part, part, scratch)
 
 
-def _project(c: Context, name: str, source: Rows) -> None:
-    """x += source @ matrix; the products land where normalised rows are no longer needed."""
-    v = c.vectors
-    blocks = range(c.dims.hidden.blocks)
-    for block in blocks:
-        c.stream.gemm(f"{name}{block}", source, v.normed + block * v.rows)
-        if c.dims.view.cores == 1:
-            _add_block(c, block)
-    if c.dims.view.cores > 1:
-        all_reduce(c)
-        for block in blocks:
-            _add_block(c, block)
+def _project(c: Context, name: str, source: Rows, *, last: bool) -> None:
+    """x += source @ matrix, block by block.
 
-
-def _add_block(c: Context, block: int) -> None:
+    The products of the last (or only) matrix land where normalised rows are no longer needed, and its
+    sums are squared at once unless other cores' parts are still to come.
+    """
     v = c.vectors
-    product, x = v.normed + block * v.rows, v.x + block * v.rows
-    c.b.v_rows(v.rows)
-    c.b.emit("V_ADD_VV", c.v(x), c.v(x), c.v(product))
-    norms.add_squares(c, v.activations(v.x), block, product)
+    for block in range(c.dims.hidden.blocks):
+        product, x = v.normed + block * v.rows if last else v.up, v.x + block * v.rows
+        c.stream.gemm(f"{name}.{block}", source, product)
+        c.b.v_rows(v.rows)
+        c.b.emit("V_ADD_VV", c.v(x), c.v(x), c.v(product))
+        if last and c.dims.view.cores == 1:
+            norms.add_squares(c, v.activations(v.x), block, product)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from workloads.lowering import norms
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
-from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 
@@ -19,7 +18,7 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     b = c.b
     b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
     _start(c, fields, tokens, sampled)
-    plan = sampling_plan(c, tokens, token_pitch, sampled, (0, 0))
+    plan = sampling_plan(c, token_pitch, sampled, (0, 0))
     with b.loop(c.groups):
         _embed(c, 1 if c.kind.decodes else token_pitch)
         _layers(c)
@@ -28,7 +27,7 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         if c.groups > 1:
             _next_group(c, 1 if c.kind.decodes else token_pitch)
     with b.reg() as x, b.reg() as k:
-        sample(c, sampling_plan(c, tokens, token_pitch, sampled, (x, k)))
+        sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
 
 
 class Fields:
@@ -70,8 +69,11 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         b.store(value, Cell.TOKENS)
         fields.load(c, value, "committed")
         b.store(value, Cell.COMMITTED)
-        for cell in (Cell.KV_READ, Cell.SLOT, Cell.LOGITS):
+        for cell in (Cell.KV_READ, Cell.SLOT):
             b.store(0, cell)
+        # Each core computes a run of chunks of every sequence's logits.
+        b.load(value, Cell.CORE)
+        _store_product(c, product, value, dims.core_chunks * c.kind.head_rows * dims.view.vlen, Cell.LOGITS)
 
 
 def _store_product(c: Context, product: int, value: int, factor: int, cell: int) -> None:
@@ -164,13 +166,8 @@ def _layer_slots(c: Context) -> int:
     return 2 * c.sequences * c.dims.kv.blocks
 
 
-def bias_vectors(dims: Dims) -> int:
-    """Bias vectors of a layer: K groups, V groups, Q groups."""
-    return 2 * dims.kv.blocks + dims.q.blocks
-
-
 def _load_biases(c: Context) -> None:
-    b, vlen, count = c.b, c.dims.view.vlen, bias_vectors(c.dims)
+    b, vlen, count = c.b, c.dims.view.vlen, c.dims.biases
     with b.reg() as high, b.reg() as low:
         b.load(high, Cell.BIAS_BASE)
         b.load(low, Cell.BIAS_BASE + 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
 from workloads.forwards import Forward, Schedule, Window
 from workloads.lowering.builder import Builder
@@ -14,16 +15,16 @@ from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
 from workloads.lowering.context import A_LOGITS, A_WEIGHTS, Cell, Context, Tensors
 from workloads.lowering.dims import Dims, make_dims
-from workloads.lowering.forward import bias_vectors, emit_forward
+from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
-from workloads.lowering.head import MASKS, sampling_plan
+from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, place_tensors, plan_matrix, stage_plans
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling import emit_masks
 from workloads.lowering.tables import Tables, make_tables
-from workloads.lowering.vectors import VectorPlan, fit_vectors
+from workloads.lowering.vectors import VectorPlan, fit_program
 from workloads.lowering.weights import LAYER, Stream
 from workloads.shape import ModelShape
 
@@ -48,33 +49,34 @@ class _Generation:
     def __init__(
         self, model: ModelShape, forwards: Sequence[Forward], view: MachineView, options: LoweringOptions
     ) -> None:
-        self.dims: Dims = make_dims(model, view)
         self.options = options
         self.forwards = forwards
         self.rounds = make_rounds(forwards, view.hlen)
         self.sequences = forwards[0].sequences
         kinds = self.rounds.classes
+        self.dims: Dims
+        self.vectors: list[VectorPlan]
+        self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
         self.extent = Extent(
             sequences=self.sequences,
             positions=max(forward.kv_rows for forward in forwards),
             head_rows=max(kind.head_rows for kind in kinds),
             key_tiles=max(kind.key_tiles for kind in kinds),
             masks=any(kind.masked or kind.causal for kind in kinds),
-            biases=bias_vectors(self.dims),
         )
+        if self._slots() > view.kv_slots:
+            found = f"{self._slots()} KV scale slots for {self.sequences} sequences"
+            raise WorkloadError(f"machine {view.name}: {found}; expected at most {view.kv_slots}, or kv-scheme rtn")
         self.matrix: MatrixPlan = plan_matrix(self.dims, options, self.extent)
         self.hbm: HbmMap
         self.tensors: Tensors
         self.hbm, self.tensors = place_tensors(self.dims, options, self.extent)
-        pitch = max(forward.q_start + forward.q_rows for forward in forwards if forward.kind != "decode")
+        ends = (forward.q_start + forward.q_rows for forward in forwards if forward.kind != "decode")
+        pitch = max(ends, default=0)
         self.tables: Tables = make_tables(self.dims, self.rounds, self.tensors, self.sequences, pitch)
         self.b = Builder()
         self.plans = stage_plans(self.dims, self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
-        biases = self.extent.biases if model.qkv_bias else 0
-        self.vectors = [
-            fit_vectors(self.dims, kind, self.sequences, MASKS + self.sequences, biases) for kind in kinds
-        ]
 
     def _switch(self, stage: str) -> None:
         """Point the weight register at the stage behind this one."""
@@ -96,7 +98,7 @@ class _Generation:
         b.scale_offset(self.hbm.scale_offset)
         if self.tensors.logits is not None:
             b.address(A_LOGITS, self.tensors.logits.base)
-        emit_constants(b, self.dims.model.hidden, self.dims.model.norm_eps)
+        emit_constants(b, self.dims.model.hidden, self.dims.model.norm_eps, self.dims.view.cores)
         self._switch("")
         self.stream.prologue(self.plans[0])
         with b.loop(len(self.rounds.trips)):
@@ -113,7 +115,7 @@ class _Generation:
             self._advance(Cell.ROUND, self.tables.round_words)
 
     def _sampling(self, context: Context) -> Any:
-        return sampling_plan(context, self.tables.tokens, self.tables.token_pitch, self.tables.sampled, (0, 0))
+        return sampling_plan(context, self.tables.token_pitch, self.tables.sampled, (0, 0))
 
     def _forwards(self, index: int, context: Context) -> None:
         b, word = self.b, self.tables.trips[index]
@@ -121,11 +123,8 @@ class _Generation:
             with b.loop(self.rounds.trips[0][index]):
                 self._forward(index, context)
             return
-        with b.reg() as trips:
-            b.load(trips, Cell.ROUND)
-            b.emit("S_LD_INT", trips, trips, word)
-            with b.loop_register(trips):
-                self._forward(index, context)
+        with b.loop_word(Cell.ROUND, word):
+            self._forward(index, context)
 
     def _forward(self, index: int, context: Context) -> None:
         tables = self.tables

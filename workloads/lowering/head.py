@@ -5,13 +5,12 @@ from __future__ import annotations
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.context import A_LOGITS, FP_SCRATCH, MXFP8, Cell, Context
+from workloads.lowering.parallel import meet
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
 from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.vectors import CONFIDENCE, MASKS, TRANSFER
 from workloads.lowering.weights import Rows
-
-CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
-"""Vectors at the bottom of Vector SRAM: confidences, chosen positions, position masks by sequence."""
 
 
 def head_norm(c: Context) -> None:
@@ -69,8 +68,8 @@ def _spill(c: Context, chunk: int, place: int) -> None:
             b.emit("H_STORE_V", c.v(place + sequence * kind.head_rows), target, A_LOGITS, 0, MXFP8)
 
 
-def sampling_plan(c: Context, tokens: int, token_pitch: int, sampled: int, registers: tuple[int, int]) -> SamplingPlan:
-    """The plan of the sampling phase; `tokens`... are INT_MEM addresses, `registers` hold x and k."""
+def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[int, int]) -> SamplingPlan:
+    """The plan of the sampling phase; `sampled` is an INT_MEM address, `registers` hold x and k."""
     v, kind, vlen = c.vectors, c.kind, c.dims.view.vlen
     chunks = c.dims.chunks
     mode, buffer, vectors, group = c.options.logits, v.sampling, v.sampling_vectors, 1
@@ -95,6 +94,9 @@ def sampling_plan(c: Context, tokens: int, token_pitch: int, sampled: int, regis
 def sample(c: Context, plan: SamplingPlan) -> None:
     """The sampling phase; `plan` names registers with the token address and the commit count."""
     c.phase("sampling")
+    if c.dims.view.cores > 1:
+        c.b.emit("C_WAIT_IDLE")  # this core's logits are in HBM
+        meet(c, 2)
     c.b.load(plan.x_register, Cell.TOKENS)
     c.b.load(plan.k_register, Cell.COMMITTED)
     if c.options.logits == "online":

@@ -22,8 +22,6 @@ class Extent:
     head_rows: int
     key_tiles: int
     masks: bool
-    biases: int
-    """Bias vectors of a layer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +89,6 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
         ),
         rope=hbm.add("rope", bf16, 2 * extent.positions * view.vlen),
         masks=hbm.add("key_masks", bf16, view.hlen * view.vlen) if extent.masks else None,
-        bias=per_core_tensors("biases", bf16, model.layers * extent.biases * view.vlen) if model.qkv_bias else (),
+        bias=per_core_tensors("biases", bf16, model.layers * dims.biases * view.vlen) if model.qkv_bias else (),
     )
     return hbm, tensors

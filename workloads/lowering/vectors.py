@@ -5,9 +5,12 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ForwardClass
+from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
 from workloads.lowering.weights import Rows
+
+CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
+"""Vectors at the bottom of Vector SRAM: confidences, chosen positions, position masks by sequence."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +81,7 @@ class _Stack:
         return base
 
 
-def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, biases: int) -> VectorPlan:
+def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> VectorPlan:
     """Lay out one class for `sequences` sequences a pass, from vector `first` on.
 
     `needed` of the result may exceed the machine's vectors; the caller decides what to do about it.
@@ -90,7 +93,7 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, bia
     statistics = stack.take(ceil_div(rows, view.vlen))
     cosines, sines = stack.take(kind.q_rows), stack.take(kind.q_rows)
     key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
-    bias = stack.take(biases)
+    bias = stack.take(dims.biases)
     scratch_rows = min(rows, view.blen)
     scratch = stack.take(scratch_rows)
     area = stack.top
@@ -103,7 +106,7 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, bia
     scores, unit_statistics = stack.take(score_units * unit), stack.take(2 * score_units)
     attention_top = stack.top
     stack = _Stack(area)
-    gate, up = stack.take(dims.ffn.blocks * rows), stack.take(rows)
+    gate, up = stack.take(len(dims.ffn_spans[0]) * rows), stack.take(rows)
     ffn_top = stack.top
     stack = _Stack(area)
     head = sequences * kind.head_rows
@@ -121,13 +124,40 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, bia
     )  # fmt: skip
 
 
-def fit_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int, biases: int) -> VectorPlan:
-    """The plan with the most sequences a pass that fits, evenly divided; raises WorkloadError if none does."""
-    limit = dims.view.vector_vectors
+def fit_class(dims: Dims, kind: ForwardClass, sequences: int) -> VectorPlan | None:
+    """The plan with the most sequences a pass that fits, evenly divided; None if not even one does."""
     for count in range(sequences, 0, -1):
         if sequences % count == 0:
-            plan = plan_vectors(dims, kind, count, first, biases)
-            if plan.needed <= limit:
+            plan = plan_vectors(dims, kind, count, MASKS + sequences)
+            if plan.needed <= dims.view.vector_vectors:
                 return plan
-    found = f"{kind.kind} of {kind.q_rows} rows needs {plan.needed} vectors of Vector SRAM for one sequence"
-    raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {limit}")
+    return None
+
+
+def fit_program(dims: Dims, rounds: Rounds, sequences: int) -> tuple[Dims, list[VectorPlan]]:
+    """Divide the MLP's inner blocks into parts, and lay out every class, for the fewest passes over the weights.
+
+    Raises WorkloadError where a sequence of some class does not fit even with one inner block at a time.
+    """
+    weights = [sum(trips[index] for trips in rounds.trips) for index in range(len(rounds.classes))]
+    best: tuple[int, int] | None = None
+    chosen: tuple[Dims, list[VectorPlan]] | None = None
+    for parts in range(1, dims.ffn.blocks + 1):
+        divided = attrs.evolve(dims, ffn_parts=parts)
+        plans = [fit_class(divided, kind, sequences) for kind in rounds.classes]
+        fitting = [plan for plan in plans if plan is not None]
+        if len(fitting) < len(plans):
+            continue
+        passes = sum(sequences // plan.sequences * weight for plan, weight in zip(fitting, weights, strict=True))
+        if best is None or (passes, parts) < best:
+            best, chosen = (passes, parts), (divided, fitting)
+    if chosen is None:
+        raise _too_small(attrs.evolve(dims, ffn_parts=dims.ffn.blocks), rounds, sequences)
+    return chosen
+
+
+def _too_small(dims: Dims, rounds: Rounds, sequences: int) -> WorkloadError:
+    kind = max(rounds.classes, key=lambda kind: kind.q_rows)
+    needed = plan_vectors(dims, kind, 1, MASKS + sequences).needed
+    found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for one sequence"
+    return WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.vector_vectors}")

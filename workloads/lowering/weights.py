@@ -65,10 +65,12 @@ def layer_stage(dims: Dims) -> Stage:
         gemms += [gemm(f"k{group}", dims.kv.width, dims.hidden)] if fresh else []
         gemms += [gemm(f"q{group}", dims.q.width, dims.hidden)]
         gemms += [gemm(f"v{group}", dims.kv.width, dims.hidden)] if fresh else []
-    gemms += [gemm(f"o{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
-    for block in range(dims.ffn.blocks):
-        gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in ("gate", "up")]
-    gemms += [gemm(f"down{block}", dims.hidden.width, dims.ffn) for block in range(dims.hidden.blocks)]
+    gemms += [gemm(f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
+    for part, span in enumerate(dims.ffn_spans):
+        for block in span:
+            gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in ("gate", "up")]
+        inner = Columns(len(span), dims.ffn.width)
+        gemms += [gemm(f"down{part}.{block}", dims.hidden.width, inner) for block in range(dims.hidden.blocks)]
     return Stage(LAYER, tuple(gemms))
 
 
@@ -353,15 +355,13 @@ class Stream:
         with (
             b.reg(use.reads[0][0] * self.tile_cells) as slot,
             b.reg(fetch.offset) as offset,
-            b.reg(out) as target,
             b.reg() as x,
-            b.reg() as y,
+            b.reg(out) as y,
             b.reg(view.blen * view.vlen) as row_step,
             self._steps(fetch) as (slot_step, offset_step),
             b.loop(count),
         ):
             b.set(x, source.base * view.vlen)
-            b.emit("S_ADDI_INT", y, target, 0)
             if ragged:
                 b.m_rows(view.blen)
             with b.loop(full):
@@ -376,7 +376,7 @@ class Stream:
             b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
             b.emit("S_ADD_INT", slot, slot, slot_step)
             b.emit("S_ADD_INT", offset, offset, offset_step)
-            b.emit("S_ADDI_INT", target, target, view.blen)
+            b.emit("S_SUB_INT", y, y, b.const(full * view.blen * view.vlen - view.blen))
 
 
 class _Steps:
