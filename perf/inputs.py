@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -64,7 +66,9 @@ def assembly_text(lines: int) -> str:
 
 def lower(window: str, path: Path) -> None:
     """Lower the flagship's forwards of `window` to a trace; raises WorkloadError where that fails."""
-    if workloads_main([*FLAGSHIP.split(), "--forwards", window, "-o", str(path)]):
+    with contextlib.redirect_stdout(io.StringIO()):
+        failed = workloads_main([*FLAGSHIP.split(), "--forwards", window, "-o", str(path)])
+    if failed:
         raise WorkloadError(f"forwards {window} of the flagship: no trace; expected one")
 
 
