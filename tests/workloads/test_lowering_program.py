@@ -1,0 +1,252 @@
+"""Whole programs, checked by walking them: weights, cache, addresses, phases, counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+import pytest
+
+from archsim.errors import WorkloadError
+from archsim.isa.formats import FORMATS
+from archsim.isa.program import Program
+from archsim.isa.trace import read_program, write_program
+from tests.workloads.walk import Step, walk
+from workloads.forwards import Window
+from workloads.lowering.generation import lower
+from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_cells
+from workloads.lowering.options import LoweringOptions
+from workloads.models import load_model
+from workloads.schedules import build_schedule
+
+SMALL = MachineView(
+    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
+    vector_vectors=4096, fp_words=1024, int_words=4096, kv_slots=256, hbm_bytes=1 << 30, channels=2,
+    layer_stride_bytes=1 << 14,
+)  # fmt: skip
+MODEL = load_model("llada-8b").shrunk(layers=3, hidden=512, heads=16, kv_heads=16, head_dim=32, ffn=1024, vocab=1000)
+GROUPED = attrs.evolve(
+    load_model("dream-7b").shrunk(layers=2, hidden=320, heads=10, kv_heads=2, head_dim=32, ffn=640, vocab=600)
+)
+
+
+def program(model=MODEL, view=SMALL, options=None, window=None, schedule="llada", **given) -> Program:
+    if schedule == "llada":
+        given = {"prompt": 16, "gen": 32, "block": 8, "steps": 16, "cache": "dual", **given}
+    return lower(model, build_schedule(schedule, **given), view, LoweringOptions(**(options or {})), window)
+
+
+CASES = {
+    "dual": program(),
+    "batch": program(batch=3),
+    "prefix": program(cache="prefix"),
+    "none": program(cache="none", batch=2),
+    "grouped": program(GROUPED),
+    "ragged": program(prompt=21),
+    "window": program(window=Window(3, 6)),
+    "mxint8": program(options={"weights": "mxint8", "kv": "mxint8"}),
+    "bf16": program(options={"weights": "bf16", "kv": "bf16", "kv_scheme": "none"}),
+    "rtn": program(options={"kv_scheme": "rtn"}),
+    "onchip": program(options={"logits": "onchip"}),
+    "online": program(options={"logits": "online"}),
+    "autoregressive": program(schedule="autoregressive", prompt=20, gen=20, batch=2),
+    "restreamed": program(batch=8, view=attrs.evolve(SMALL, vector_vectors=1500)),
+    "narrow": program(view=attrs.evolve(SMALL, vector_vectors=560)),
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def is_weight_fetch(step: Step) -> bool:
+    return step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 0
+
+
+def region_bases(made: Program) -> dict[str, tuple[int, int]]:
+    return {region["name"]: (region["base"], region["base"] + region["bytes"]) for region in made.header.regions}
+
+
+@every_case
+def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) -> None:
+    made = CASES[case]
+    fmt = FORMATS[made.header.formats["weights"]]
+    tile = SMALL.tile_elements * fmt.cells
+    slots: dict[int, int] = {}
+    used: list[int] = []
+    for step in walk(made):
+        if is_weight_fetch(step):
+            count, elements = step.state["m_fetch"]
+            for index in range(count):
+                byte = step.operands["rs2"] + (step.operands["rs1"] + index * elements) * fmt.bits // 8
+                slots[step.operands["rd"] // tile + index] = byte
+        elif step.mnemonic == "M_MM":
+            first = step.operands["rs1"] // tile
+            used += [slots[first + index] for index in range(step.state["m_tiles"][0])]
+    restream = made.header.schedule["restream"]
+    passes = sum(restream[forward["kind"]] for forward in made.header.forwards)
+    bases = region_bases(made)
+    low, high = bases["weights"]
+    stream = list(dict.fromkeys(used))
+    assert stream[0] == low
+    layers = made.header.model["layers"]
+    layer = [address for address in stream if low <= address < high]
+    assert layer == sorted(layer)
+    assert stream == layer + [address for address in stream if address >= bases["lm_head"][0]]
+    counts = Counter(used)
+    # All row tiles of a pass read a tile; every pass reads every tile, so counts are multiples of the passes.
+    assert all(count % passes == 0 or len(made.header.ideal) > 2 for count in counts.values())
+    assert len(layer) % layers == 0
+
+
+@every_case
+def test_every_weight_is_fetched_once_a_pass_and_the_ring_once_more(case: str) -> None:
+    made = CASES[case]
+    fmt = FORMATS[made.header.formats["weights"]]
+    fetched: Counter[int] = Counter()
+    for step in walk(made):
+        if is_weight_fetch(step):
+            count, elements = step.state["m_fetch"]
+            for index in range(count):
+                fetched[step.operands["rs2"] + (step.operands["rs1"] + index * elements) * fmt.bits // 8] += 1
+    restream = made.header.schedule["restream"]
+    passes = sum(restream[forward["kind"]] for forward in made.header.forwards)
+    assert set(fetched.values()) <= {passes, passes + 1}
+    extra = [address for address, count in fetched.items() if count == passes + 1]
+    low, _ = region_bases(made)["weights"]
+    assert min(extra) == low
+    assert sorted(fetched)[: len(extra)] == sorted(extra)
+
+
+@every_case
+def test_stored_and_loaded_cache_rows_stay_in_the_cache(case: str) -> None:
+    made = CASES[case]
+    fmt = FORMATS[made.header.formats["kv"]]
+    low, high = region_bases(made)["kv_cache"]
+    written: set[int] = set()
+    for step in walk(made):
+        if step.mnemonic == "K_STORE":
+            rows, pitch = step.state["v_rows"][0], step.state["stride"][0]
+            start = step.operands["rs3"] + step.operands["rs1"] * fmt.bits // 8
+            for row in range(rows):
+                written.add(start + row * pitch * fmt.bits // 8)
+            assert low <= start
+            assert start + rows * pitch * fmt.bits // 8 <= high
+        elif step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 1:
+            count, elements = step.state["m_fetch"]
+            start = step.operands["rs2"] + step.operands["rs1"] * fmt.bits // 8
+            assert low <= start
+            assert start + count * elements * fmt.bits // 8 <= high
+            assert case == "window" or start in written
+
+
+@every_case
+def test_vector_addresses_are_whole_vectors_in_range(case: str) -> None:
+    made = CASES[case]
+    limit = made.header.requires["vector_sram.capacity"] // 2
+    for step in walk(made):
+        if step.mnemonic.startswith("V_") and not step.mnemonic.startswith("V_RED"):
+            rows, stride, _ = step.state["v_rows"]
+            assert step.operands["rd"] % SMALL.vlen == 0
+            assert step.operands["rd"] + ((rows - 1) * stride + 1) * SMALL.vlen <= limit
+
+
+@every_case
+def test_every_forward_begins_once(case: str) -> None:
+    made = CASES[case]
+    begun = Counter(
+        made.header.phases[step.operands["imm"]].step
+        for step in walk(made)
+        if step.mnemonic == "C_PHASE" and made.header.phases[step.operands["imm"]].operator == "embed"
+    )
+    assert begun == Counter(forward["kind"] for forward in made.header.forwards)
+
+
+@every_case
+def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
+    made = CASES[case]
+    cycles = sum(
+        SMALL.blen * (step.state["m_tiles"][0])
+        for step in walk(made)
+        if step.mnemonic in ("M_MM", "M_BMM", "M_BTMM")
+    )
+    ideal = made.header.ideal["total"]["tensor_cycles"]
+    assert ideal <= cycles
+    if case not in ("grouped", "restreamed"):  # uneven columns, and row tiles split between passes
+        assert cycles <= 1.10 * ideal
+
+
+def test_steps_read_their_commit_counts_and_tokens() -> None:
+    made = program(gen=32, block=8, steps=12)
+    counts = [step.operands["k"] for step in walk(made) if step.mnemonic == "V_TOPK_MASK"]
+    assert counts == [forward["committed"] for forward in made.header.forwards]
+    tokens = [step.operands["rs2"] for step in walk(made) if step.mnemonic == "S_SELECT_INT"]
+    assert [later - tokens[0] for later in tokens[::6]] == [0, 8, 16, 24]
+
+
+def test_refine_forwards_overwrite_their_block_in_place() -> None:
+    made = program()
+    width = 256
+    rows = Counter(
+        (step.operands["rs1"] // width, step.state["v_rows"][0])
+        for step in walk(made)
+        if step.mnemonic == "K_STORE" and step.operands["rs1"] < 48 * width
+    )
+    blocks = {16: 3, 24: 3, 32: 3, 40: 3}  # four forwards a block, the first one warm
+    assert {first: count for (first, size), count in rows.items() if size == 8} == {
+        first: 3 * count for first, count in blocks.items()
+    }
+    assert rows[(0, 48)] == 4 * 3
+
+
+def test_decode_forwards_read_one_more_key_each() -> None:
+    made = CASES["autoregressive"]
+    sizes = [
+        step.state["m_fetch"][1] // 256
+        for step in walk(made)
+        if step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 1
+    ]
+    layers, groups, sequences = 3, 2, 2
+    per_forward = 2 * layers * groups * sequences
+    decode = sizes[per_forward:]  # the prefill of 20 rows has one tile
+    assert decode[0] == 21
+    assert decode[: per_forward * 11 : per_forward] == list(range(21, 32))
+
+
+def test_programs_survive_writing_and_reading(tmp_path) -> None:
+    path = tmp_path / "p.trace"
+    write_program(CASES["dual"], path)
+    again = read_program(path)
+    assert again.instructions == CASES["dual"].instructions
+    assert again.header == CASES["dual"].header
+
+
+def test_flagship_is_small_and_close_to_ideal(tmp_path) -> None:
+    schedule = build_schedule("llada", prompt=128, gen=256, block=32, steps=256, cache="dual", batch=1)
+    whole = lower(load_model("llada-8b"), schedule, REFERENCE)
+    path = tmp_path / "llada.trace"
+    write_program(whole, path)
+    assert path.stat().st_size < 1 << 20
+    assert whole.header.schedule["restream"] == {"warm": 1, "refine": 1}
+    two = lower(load_model("llada-8b"), schedule, REFERENCE, window=Window(0, 2))
+    per_step: Counter[str] = Counter()
+    for step in walk(two):
+        if step.phase >= 0:
+            per_step[two.header.phases[step.phase].step] += 1
+    assert per_step["refine"] <= 150_000
+    assert per_step["warm"] <= 500_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"view": attrs.evolve(SMALL, vector_vectors=200)}, "vectors of Vector SRAM for one sequence"),
+        ({"view": attrs.evolve(SMALL, hbm_bytes=1 << 20)}, "of HBM"),
+        ({"view": attrs.evolve(SMALL, int_words=100)}, "words of INT_MEM"),
+        ({"view": attrs.evolve(SMALL, kv_slots=4)}, "KV scale slots"),
+        ({"view": attrs.evolve(SMALL, matrix_cells=9000)}, "Matrix SRAM"),
+        ({"view": attrs.evolve(SMALL, hlen=64)}, "head_dim"),
+        ({"options": {"rope_cache": "pre"}}, "rope-cache"),
+        ({"options": {"kv_scheme": "smooth"}}, "kv-scheme"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        program(**change)
