@@ -30,7 +30,8 @@ class NetworkInterface(ExecutionUnit):
         end = start + transfer.rows * self.period_ps
         self.port_a.take(start, end, self.port_a.rate(transfer.rows, transfer.rows), transfer.rows)
         _, finish = self.port.network.put(self.port.core, transfer.remote_core, transfer.nbytes, start)
-        finish = max(finish, end)
+        # Links that memory data has crossed are free between two edges of the cores' clock.
+        finish = max(-(-finish // self.period_ps) * self.period_ps, end)
         self.free_ps = end
         self.busy_ps += end - start
         self.operations += 1
