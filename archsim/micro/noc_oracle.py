@@ -1,0 +1,202 @@
+"""The flit-level network beside BookSim 2, row by row of a table that BookSim measured.
+
+Tolerances: 1 % at zero load; 5 % of the packet latency up to 80 % of the saturation rate; 10 % of the saturation
+rate, which is taken in both tools as the middle between the last stable and the first unstable rate of the
+table's rates. Rows above 80 % of saturation are shown without a tolerance: there the average follows the length
+of the run and the few bursts in it.
+
+The zero-load rows hold about a thousand packets, whose mean distance is chance; they are compared at BookSim's
+own mean distance, 4 cycles for each router of difference.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import attrs
+
+from archsim.errors import ConfigError
+from archsim.noc.packet_measure import measure
+from archsim.noc.packet_params import PacketParams
+from archsim.noc.packet_wiring import build_wiring
+from archsim.noc.params import NocParams
+
+ZERO_LOAD_RATE = 0.001
+CYCLES_PER_ROUTER = 4
+ZERO_LOAD_TOLERANCE, LATENCY_TOLERANCE, SATURATION_TOLERANCE = 0.01, 0.05, 0.10
+LOADED_PART = 0.8
+"""Part of the saturation rate up to which latencies are held to the tolerance."""
+
+_HEADING = "mesh VCs buffer flits what                theirs      ours    error allowed"
+_COLUMNS = ("k", "num_vcs", "vc_buf_size", "packet_size", "injection_rate_flits", "packet_latency", "unstable")
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """A k x k mesh with its buffers and packets."""
+
+    k: int
+    vcs: int
+    buffer: int
+    packet_flits: int
+
+
+@attrs.frozen(kw_only=True)
+class OracleRow:
+    """One run of the other simulator; `latency` in cycles, None where the record has none, `hops` likewise."""
+
+    config: Config
+    rate: float
+    latency: float | None
+    hops: float | None
+    unstable: bool
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """Their figure and ours; `error` relative to theirs, None where either is missing; `tolerance` None: not held."""
+
+    config: Config
+    what: str
+    theirs: float | None
+    ours: float | None
+    tolerance: float | None
+
+    @property
+    def error(self) -> float | None:
+        """(ours - theirs) / theirs."""
+        return None if self.theirs is None or self.ours is None else self.ours / self.theirs - 1
+
+    @property
+    def holds(self) -> bool:
+        """Within the tolerance, or without one."""
+        error = self.error
+        return self.tolerance is None or (error is not None and abs(error) <= self.tolerance)
+
+
+def read_oracle(path: Path) -> list[OracleRow]:
+    """Rows of a table, comment lines skipped; raises ConfigError for one that lacks a column."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    for name in _COLUMNS:
+        if not rows or name not in rows[0]:
+            raise ConfigError(str(path), name, "a table with this column and at least one row")
+    return [_read_row(row) for row in rows]
+
+
+def _read_row(row: dict[str, str]) -> OracleRow:
+    k, vcs, buffer, flits = (int(row[name]) for name in _COLUMNS[:4])
+    return OracleRow(
+        config=Config(k=k, vcs=vcs, buffer=buffer, packet_flits=flits),
+        rate=float(row["injection_rate_flits"]),
+        latency=_number(row["packet_latency"]),
+        hops=_number(row.get("hops", "nan")),
+        unstable=row["unstable"] == "1",
+    )
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return None if math.isnan(value) else value
+
+
+def compare(rows: Sequence[OracleRow], seed: int = 1) -> list[Comparison]:
+    """Measure every row, each with a generator of its own from `seed`; then each config's saturation rate."""
+    found: list[Comparison] = []
+    for config, group in groupby(sorted(rows, key=_order), key=lambda row: row.config):
+        found += _compare_config(config, list(group), seed)
+    return found
+
+
+def _order(row: OracleRow) -> tuple[int, int, int, int, float]:
+    config = row.config
+    return config.k, -config.vcs, -config.buffer, config.packet_flits, row.rate
+
+
+def _compare_config(config: Config, rows: list[OracleRow], seed: int) -> list[Comparison]:
+    theirs = _saturation([(row.rate, row.unstable) for row in rows])
+    found: list[Comparison] = []
+    verdicts: list[tuple[float, bool]] = []
+    for row in rows:
+        latency, saturated = _measure(row, seed)
+        verdicts.append((row.rate, saturated))
+        found.append(
+            Comparison(
+                config=config,
+                what=f"latency at {row.rate:g}",
+                theirs=row.latency,
+                ours=latency,
+                tolerance=_tolerance(row, theirs),
+            )
+        )
+    if theirs is not None:
+        ours = _saturation(verdicts)
+        found.append(
+            Comparison(
+                config=config, what="saturation rate", theirs=theirs, ours=ours, tolerance=SATURATION_TOLERANCE
+            )
+        )
+    return found
+
+
+def _measure(row: OracleRow, seed: int) -> tuple[float | None, bool]:
+    """(packet latency, or None where saturated; whether saturated)."""
+    config = row.config
+    result = measure(
+        build_wiring(NocParams(topology="mesh", rows=config.k, cols=config.k)),
+        PacketParams(vcs=config.vcs, buffer=config.buffer, packet_flits=config.packet_flits),
+        rate=row.rate,
+        traffic="uniform",
+        rng=random.Random(seed),
+    )
+    if result.saturated:
+        return None, True
+    latency = result.packet_latency
+    if row.rate <= ZERO_LOAD_RATE and row.hops is not None:
+        latency += CYCLES_PER_ROUTER * (row.hops - result.hops)
+    return latency, False
+
+
+def _tolerance(row: OracleRow, saturation: float | None) -> float | None:
+    if row.rate <= ZERO_LOAD_RATE:
+        return ZERO_LOAD_TOLERANCE
+    loaded = saturation is None or row.rate <= LOADED_PART * saturation
+    return LATENCY_TOLERANCE if loaded and row.latency is not None else None
+
+
+def _saturation(verdicts: list[tuple[float, bool]]) -> float | None:
+    """Middle between the last stable and the first unstable rate; None where no rate is unstable."""
+    unstable = [rate for rate, saturated in verdicts if saturated]
+    if not unstable:
+        return None
+    stable = [rate for rate, saturated in verdicts if not saturated and rate < unstable[0]]
+    return (max(stable, default=0.0) + unstable[0]) / 2
+
+
+def table(paths: Sequence[Path], seed: int = 1) -> str:
+    """Compare all rows of the files and print them with errors and tolerances."""
+    rows = [row for path in paths for row in read_oracle(path)]
+    lines = [_HEADING]
+    comparisons = compare(rows, seed)
+    lines += [_line(comparison) for comparison in comparisons]
+    missed = sum(not comparison.holds for comparison in comparisons)
+    held = sum(comparison.tolerance is not None for comparison in comparisons)
+    return "\n".join([*lines, f"{missed} of {held} figures with a tolerance miss it"]) + "\n"
+
+
+def _line(comparison: Comparison) -> str:
+    config = comparison.config
+    error, tolerance = comparison.error, comparison.tolerance
+    cells = [
+        f"{config.k:>2}x{config.k} {config.vcs:>2} {config.buffer:>6} {config.packet_flits:>5} {comparison.what:<16}",
+        f"{'-' if comparison.theirs is None else format(comparison.theirs, '.3f'):>9}",
+        f"{'-' if comparison.ours is None else format(comparison.ours, '.3f'):>9}",
+        f"{'-' if error is None else format(100 * error, '+.2f') + ' %':>8}",
+        f"{'-' if tolerance is None else format(100 * tolerance, '.0f') + ' %':>7}",
+    ]
+    return " ".join(cells) + ("" if comparison.holds else "  MISSED")
