@@ -30,6 +30,9 @@ PIPE_CLOSED = 141
 _TABLES = {"sampler": "archsim.validation.sampler"}
 """Validation tables: name -> module whose `table()` makes the text."""
 
+_MICRO = {"noc": "archsim.micro.noc"}
+"""Measurements of one part: name -> module whose `main(arguments)` makes the text."""
+
 
 class UsageError(ArchsimError):
     """Arguments that make no command."""
@@ -95,6 +98,9 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     _add(commands, "isa", _isa, "list the instruction set")
     validate = _add(commands, "validate", _validate, "compare with published figures")
     validate.add_argument("table", choices=sorted(_TABLES))
+    micro = _add(commands, "micro", _micro, "measure one part of a machine by itself")
+    micro.add_argument("part", choices=sorted(_MICRO))
+    micro.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="see `archsim micro PART --help`")
     asm = _add(commands, "asm", _asm, "assemble a program into a trace")
     asm.add_argument("file", metavar="FILE")
     asm.add_argument("-o", "--output", required=True, metavar="OUT", help="trace to write; .gz compresses")
@@ -214,6 +220,11 @@ def _isa(_arguments: argparse.Namespace) -> int:
 
 def _validate(arguments: argparse.Namespace) -> int:
     print(importlib.import_module(_TABLES[arguments.table]).table().rstrip("\n"))
+    return 0
+
+
+def _micro(arguments: argparse.Namespace) -> int:
+    print(importlib.import_module(_MICRO[arguments.part]).main(arguments.options).rstrip("\n"))
     return 0
 
 
