@@ -25,7 +25,7 @@ def test_serial_phases_are_the_sums_of_their_instructions() -> None:
 
 
 def test_a_phase_starts_where_the_one_before_has_retired() -> None:
-    """The wait for the first line is nobody's; the load ends 143 cycles later; the work of 9 cycles waits for it, though dispatched in the next cycle."""
+    """The first line comes unmarked. The load ends 143 cycles later; the work, dispatched in the next cycle, waits."""
     text = "C_PHASE 0\nH_PREFETCH_V gp0, gp0, a0\nC_PHASE 1\nV_PS_V gp0, gp0"
     assert times(run(text, **HEADER)) == {"start": FIRST, "load": 143, "work": 9}
 
