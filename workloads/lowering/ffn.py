@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workloads.lowering import norms
 from workloads.lowering.context import F_ONE, Context
-from workloads.lowering.parallel import merge_residual, split_residual
+from workloads.lowering.parallel import Reduction, split_residual
 from workloads.lowering.weights import Rows
 
 _ONE = 1
@@ -15,7 +15,6 @@ def output_projection(c: Context) -> None:
     c.phase("out_proj")
     split_residual(c)
     _project(c, "o", c.vectors.activations(c.vectors.query), last=True)
-    merge_residual(c)
     c.phase("norm")
     norms.finish(c, c.vectors.activations(c.vectors.x), c.vectors.normed)
 
@@ -31,7 +30,6 @@ def feed_forward(c: Context) -> None:
             _gated(c, block, v.gate + (block - span[0]) * v.rows)
         source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
         _project(c, f"down{part}", source, last=part == len(spans) - 1)
-    merge_residual(c)
 
 
 def _gated(c: Context, block: int, gate: int) -> None:
@@ -62,14 +60,19 @@ def _silu(c: Context, gate: int) -> None:
 def _project(c: Context, name: str, source: Rows, *, last: bool) -> None:
     """x += source @ matrix, block by block.
 
-    The products of the last (or only) matrix land where normalised rows are no longer needed, and its
-    sums are squared at once unless other cores' parts are still to come.
+    The products of the last (or only) matrix land where normalised rows are no longer needed; when a
+    block of x is complete, with the other cores' parts, its squares are summed.
     """
     v = c.vectors
+    reduction = Reduction(c) if last and c.dims.view.cores > 1 else None
     for block in range(c.dims.hidden.blocks):
         product, x = v.normed + block * v.rows if last else v.up, v.x + block * v.rows
         c.stream.gemm(f"{name}.{block}", source, product)
         c.b.v_rows(v.rows)
         c.b.emit("V_ADD_VV", c.v(x), c.v(x), c.v(product))
-        if last and c.dims.view.cores == 1:
+        if reduction is not None:
+            reduction.ready(block)
+        elif last:
             norms.add_squares(c, v.activations(v.x), block, product)
+    if reduction is not None:
+        reduction.finish()

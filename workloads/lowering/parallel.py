@@ -2,7 +2,8 @@
 
 Before a projection every core divides its rows by the number of cores, so that the sum over cores of
 (share + partial product) is the new residual. That sum is a reduce-scatter (each core owns a part of
-the rows, the others' parts arrive there and are added) and an all-gather (owners send their part).
+every piece, to which the other cores' values are added on arrival) and an all-gather (owners send their
+part to all).
 """
 
 from __future__ import annotations
@@ -23,32 +24,84 @@ def split_residual(c: Context) -> None:
         b.emit("V_MUL_VF", c.v(v.x), c.v(v.x), _SHARE)
 
 
-def merge_residual(c: Context) -> None:
-    """x = sum of all cores' x, and the squares that the next norm needs."""
-    if c.dims.view.cores == 1:
-        return
-    c.phase("allreduce")
-    _all_reduce(c)
-    v = c.vectors
-    for block in range(c.dims.hidden.blocks):
-        norms.add_squares(c, v.activations(v.x), block, v.normed + block * v.rows)
+class Reduction:
+    """x = sum of all cores' x, by pieces, and the squares that the next norm needs.
 
+    A round takes a new piece into its reduce-scatter and the piece before it into its all-gather, so
+    that both run while the tensor core computes the column block after them. Between two rounds all
+    cores meet with all transfers received; so a receipt is never counted for another round's, and
+    nothing arrives where a core is not done with its own sums.
+    """
 
-def _all_reduce(c: Context) -> None:
-    b, cores = c.b, c.dims.view.cores
-    vectors = c.dims.hidden.blocks * c.vectors.rows
-    if vectors % cores:
-        found = f"{vectors} residual vectors"
-        raise WorkloadError(f"machine {c.dims.view.name}: {found}; expected a multiple of the {cores} cores")
-    _settle(c)
-    meet(c, 0)
-    b.v_rows(vectors // cores)
-    _put_parts(c, vectors // cores, gather=False)
-    b.emit("N_WAIT", b.const(cores - 1))
-    # Without this, a fast core's gathered part could be counted as a slow core's summand.
-    meet(c, 1)
-    _put_parts(c, vectors // cores, gather=True)
-    b.emit("N_WAIT", b.const(cores - 1))
+    def __init__(self, context: Context) -> None:
+        self.c = context
+        rows, blocks, self.cores = context.vectors.rows, context.dims.hidden.blocks, context.dims.view.cores
+        by_block = rows % self.cores == 0
+        self.span = rows if by_block else rows * blocks
+        self.pieces = blocks if by_block else 1
+        if self.span % self.cores:
+            found = f"machine {context.dims.view.name}: {self.span} residual vectors"
+            raise WorkloadError(f"{found}; expected a multiple of the {self.cores} cores")
+        self._scattering: int | None = None
+        self._gathering: int | None = None
+        self._receipts = 0
+        self._squared = 0
+        self._late = -1
+
+    def ready(self, block: int) -> None:
+        """A column block of this core's x has been emitted; start on the one before it."""
+        if self.pieces > 1 and block > 0:
+            self._round(block - 1)
+        self._late = block
+
+    def finish(self) -> None:
+        """Reduce what is left, and wait for all of it."""
+        self._round(self._late if self.pieces > 1 else 0)
+        self._round(None)
+        self._receive()
+
+    def _round(self, piece: int | None) -> None:
+        c = self.c
+        c.phase("allreduce")
+        if piece is not None:
+            self._settle(piece)
+        self._receive()
+        meet(c, 0)
+        c.b.v_rows(self.span // self.cores)
+        if self._scattering is not None:
+            _put_parts(c, self._start(self._scattering), self.span // self.cores, gather=True)
+        if piece is not None:
+            _put_parts(c, self._start(piece), self.span // self.cores, gather=False)
+        self._receipts = (self.cores - 1) * ((self._scattering is not None) + (piece is not None))
+        self._gathering, self._scattering = self._scattering, piece
+
+    def _receive(self) -> None:
+        """Wait for the last round's transfers; what was gathered is now complete."""
+        if self._receipts:
+            self.c.b.emit("N_WAIT", self.c.b.const(self._receipts))
+        self._receipts = 0
+        if self._gathering is not None:
+            v = self.c.vectors
+            for _ in range(self.c.dims.hidden.blocks // self.pieces):
+                block = self._squared
+                norms.add_squares(self.c, v.activations(v.x), block, v.normed + block * v.rows)
+                self._squared += 1
+        self._gathering = None
+
+    def _start(self, piece: int) -> int:
+        return self.c.vectors.x + piece * self.span
+
+    def _settle(self, piece: int) -> None:
+        """Hold dispatch until the vector unit has written the piece: an integer that it produces is read.
+
+        C_WAIT_IDLE would do, but it would also wait for the weight stream.
+        """
+        b = self.c.b
+        b.v_rows(1)
+        with b.reg() as index:
+            b.emit("S_ADD_FP", _IGNORED, 0, 0)
+            b.emit("V_RED_MAX_IDX", index, self.c.v(self._start(piece) + self.span - 1), 0, _IGNORED)
+            b.emit("S_ADDI_INT", index, index, 0)
 
 
 def meet(c: Context, number: int) -> None:
@@ -56,21 +109,8 @@ def meet(c: Context, number: int) -> None:
     c.b.emit("C_BARRIER", c.b.const(number), c.b.const(c.dims.view.cores))
 
 
-def _settle(c: Context) -> None:
-    """Hold dispatch until the vector unit has written x: an integer that it produces is read.
-
-    C_WAIT_IDLE would do, but it would also wait for the weight stream.
-    """
-    b, v = c.b, c.vectors
-    b.v_rows(1)
-    with b.reg() as index:
-        b.emit("S_ADD_FP", _IGNORED, 0, 0)
-        b.emit("V_RED_MAX_IDX", index, c.v(v.x + c.dims.hidden.blocks * v.rows - 1), 0, _IGNORED)
-        b.emit("S_ADDI_INT", index, index, 0)
-
-
-def _put_parts(c: Context, part: int, *, gather: bool) -> None:
-    """Send every other core its part, to be added; or (gather) the part that this core owns."""
+def _put_parts(c: Context, start: int, part: int, *, gather: bool) -> None:
+    """Send every other core its part of the vectors from `start`, to be added; or (gather) the own part."""
     b, pitch = c.b, part * c.dims.view.vlen
     with b.reg() as peer, b.reg() as place:
         for index in range(c.dims.view.cores - 1):
@@ -80,5 +120,5 @@ def _put_parts(c: Context, part: int, *, gather: bool) -> None:
                 b.emit("S_MUL_INT", place, place, b.const(pitch))
             else:
                 b.emit("S_MUL_INT", place, peer, b.const(pitch))
-            b.add(place, c.vectors.x * c.dims.view.vlen)
+            b.add(place, start * c.dims.view.vlen)
             b.emit("N_PUT", place, place, peer, int(not gather))
