@@ -27,8 +27,8 @@ DEFAULT_MACHINE = "dart-2048"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-_TABLES = {"sampler": "archsim.validation.sampler"}
-"""Validation tables: name -> module whose `table()` makes the text."""
+_TABLES = {"sampler": "workloads.validate"}
+"""Validation tables: name -> module whose `table()` makes the text; loaded only when asked for."""
 
 _MICRO = {"noc": "archsim.micro.noc"}
 """Measurements of one part: name -> module whose `main(arguments)` makes the text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,10 +11,13 @@ from archsim.components.core import Core, CoreSite, bind_handlers, build_core
 from archsim.components.decode import Decoded, Formats, decode
 from archsim.components.frontend import Barrier, FrontEnd
 from archsim.components.port import MemoryPort
+from archsim.components.replay import Replayer
 from archsim.errors import TraceError
+from archsim.isa.loops import match_loops
 from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
 from archsim.kernel.simulation import Simulation
+from archsim.kernel.snapshot import Visitor
 from archsim.machine import MachineParams
 from archsim.memory.fixed import FixedMemory
 from archsim.memory.hbm import HbmMemory
@@ -36,16 +40,31 @@ class Machine:
     cores: list[Core]
     code: list[list[Decoded]]
     """Decoded instructions of each core; every core has its own counters."""
+    replayer: Replayer | None
+
+
+@attrs.frozen(kw_only=True)
+class ReplaySettings:
+    """When replay tries: loops of more than `body` static and `minimum` dynamic instructions an iteration."""
+
+    body: int = 100
+    minimum: int = 1000
 
 
 def build(
-    program: Program, params: MachineParams, issue: str | None = None, observers: tuple[Observer, ...] = ()
+    program: Program,
+    params: MachineParams,
+    issue: str | None = None,
+    observers: tuple[Observer, ...] = (),
+    replay: ReplaySettings | None = None,
 ) -> Machine:
     """Elaborate; raises TraceError where the program was made for another machine, WiringError, ConfigError."""
     check_requirements(program, params)
     serial = (issue or params.issue) == "serial"
     sim = Simulation(observers)
-    memory = params.memory.build()
+    if replay is not None and not _worth_replay(program, params, replay):
+        replay = None
+    memory = params.memory.build(smooth_refresh=replay is not None)
     network = Network(params.noc, params.cores, memory.channel_count, params.period_ps)
     config, costs = params.core_config(), params.cost_table()
     formats = Formats(_formats(program, params))
@@ -53,7 +72,7 @@ def build(
     fronts: list[FrontEnd] = []
     cores, codes = [], []
     for index in range(params.cores):
-        code = decode(program, costs, formats, params.fetch.line // 4)
+        code = decode(program, costs, formats, params.fetch.line // 4, replay.body if replay else 1 << 60)
         bind_handlers(code, config)
         site = CoreSite(
             index=index,
@@ -74,8 +93,33 @@ def build(
         fronts.append(core.front)
         cores.append(core)
         codes.append(code)
+    replayer = _replayer(sim, cores, memory, network, replay) if replay else None
     sim.elaborate()
-    return Machine(params, program, serial, sim, memory, network, cores, codes)
+    return Machine(params, program, serial, sim, memory, network, cores, codes, replayer)
+
+
+def _worth_replay(program: Program, params: MachineParams, replay: ReplaySettings) -> bool:
+    """Whether any loop is long enough, and the memory's state can be told (page mode is a reference only)."""
+    pairs = match_loops(program.instructions, program.where)
+    return params.memory.mode == "run" and any(end - start > replay.body for start, end in pairs.items())
+
+
+def _replayer(
+    sim: Simulation,
+    cores: list[Core],
+    memory: HbmMemory | FixedMemory,
+    network: Network,
+    settings: ReplaySettings,
+) -> Replayer:
+    parts: list[Callable[[Visitor], None]] = [memory.replay, network.replay]
+    for core in cores:
+        parts += [core.front.replay, *(unit.replay for unit in core.units), core.port_a.replay, core.port_b.replay]
+        parts += [core.memory.replay, *([core.fetch.replay] if core.fetch else [])]
+    fronts = [core.front for core in cores]
+    replayer = Replayer(sim, fronts, parts, memory.period_bytes, settings.minimum)
+    for front in fronts:
+        front.replayer, front.log = replayer, []
+    return replayer
 
 
 def check_requirements(program: Program, params: MachineParams) -> None:

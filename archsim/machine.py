@@ -51,8 +51,8 @@ class MemoryParams:
     """Of the fixed model only."""
     source: Source = attrs.field(factory=dict)
 
-    def build(self) -> HbmMemory | FixedMemory:
-        """Make the memory; raises ConfigError."""
+    def build(self, smooth_refresh: bool = False) -> HbmMemory | FixedMemory:
+        """Make the memory, with refresh spread evenly over the data if so asked; raises ConfigError."""
         if self.model == "fixed":
             return FixedMemory(FixedParams(latency=self.latency, bandwidth=self.bandwidth, capacity=self.capacity))
         return HbmMemory(
@@ -62,6 +62,7 @@ class MemoryParams:
                 timing=self.timing,
                 capacity=self.capacity,
                 refresh=self.refresh,
+                smooth=smooth_refresh,
                 interleave=self.interleave,
                 mode=self.mode,
             )

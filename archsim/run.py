@@ -12,7 +12,7 @@ from archsim.components.core import Core
 from archsim.components.decode import Decoded
 from archsim.components.phases import PhaseTotals
 from archsim.config import dump_tree
-from archsim.elaborate import Machine, build
+from archsim.elaborate import Machine, ReplaySettings, build
 from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
 from archsim.machine import MachineParams
@@ -25,13 +25,14 @@ def simulate(
     params: MachineParams,
     issue: str | None = None,
     observers: tuple[Observer, ...] = (),
+    replay: bool = False,
 ) -> RunResult:
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
     An interrupt (Ctrl-C) ends the run early; the result then has `complete` = False and covers what
     was simulated. Raises ArchsimError: TraceError, ConfigError, MemoryFault, ProgramFault, DeadlockError.
     """
-    machine = build(program, params, issue, observers)
+    machine = build(program, params, issue, observers, ReplaySettings() if replay else None)
     complete = True
     try:
         machine.sim.run()
@@ -48,7 +49,8 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
     phases = _phases(machine)
     units: dict[str, UnitRecord] = {}
     for core in machine.cores:
-        units.update(_core_units(core, end_ps, period))
+        # Components keep kernel time; what replay skipped is in their totals already.
+        units.update(_core_units(core, end_ps - machine.sim.skipped_ps, period))
     units.update(_memory_units(machine, cycles, period))
     header = machine.program.header
     return RunResult(
@@ -86,7 +88,7 @@ def end_time(machine: Machine, complete: bool = True) -> int:
     ends = [core.front.time_ps for core in machine.cores]
     for core in machine.cores:
         ends += [last.finish_ps for last in core.front.last if last is not None]
-        ends += [core.front.ledger.settled_ps]
+        ends += [core.front.ledger.settled_ps - machine.sim.skipped_ps]
         if not complete:
             ends += [machine.sim.now, core.front.ledger.latest_ps, *(unit.free_ps for unit in core.units)]
     return max(ends) + machine.sim.skipped_ps
@@ -168,6 +170,7 @@ def _hbm(machine: Machine) -> dict[str, int]:
     counters = machine.memory.counters()
     if not isinstance(machine.memory, HbmMemory):
         return {name: counters[name] for name in ("read_bytes", "write_bytes")}
+    counters["refreshes"] += machine.memory.refreshes_in(end_time(machine))
     return counters
 
 

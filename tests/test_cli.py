@@ -57,8 +57,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     )
     monkeypatch.setitem(sys.modules, "archsim.machine", machine)
     monkeypatch.setattr("archsim.isa.trace.read_program", desk.read_program)
-    monkeypatch.setitem(sys.modules, "archsim.validation.sampler", SimpleNamespace(table=lambda: "vlen cycles\n"))
-    monkeypatch.setitem(sys.modules, "archsim.validation", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "workloads.validate", SimpleNamespace(table=lambda: "vlen cycles\n"))
     monkeypatch.setattr(archsim, "simulate", desk.simulate, raising=False)
     return desk
 

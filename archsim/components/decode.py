@@ -41,6 +41,7 @@ class Decoded:
         "busy",
         "count",
         "handler",
+        "heavy",
         "in_order",
         "index",
         "instruction",
@@ -98,6 +99,8 @@ class Decoded:
         self.in_order = self.unit in ("tensor", "vector", "scalar")
         self.number_format: Format | None = None
         self.jump = 0
+        self.heavy = False
+        """End of a loop whose body is long enough to be worth replaying."""
         self.count = 0
         self.busy = 0
         self.handler: Handler
@@ -139,9 +142,12 @@ class Formats:
 
 
 def decode(
-    program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int
+    program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int, replay_body: int
 ) -> list[Decoded]:
-    """Decode a program and match its loops; raises AssemblyError where loops do not balance."""
+    """Decode a program and match its loops; raises AssemblyError where loops do not balance.
+
+    Loops of more than `replay_body` static instructions are worth replaying.
+    """
     code = [
         Decoded(i, ins, costs[ins.opcode.mnemonic], instructions_per_line) for i, ins in enumerate(program.instructions)
     ]
@@ -152,4 +158,5 @@ def decode(
             item.stream = 1 if item.values[-1] == 1 else 0
     for start, end in match_loops(program.instructions, program.where).items():
         code[start].jump, code[end].jump = end + 1, start + 1
+        code[end].heavy = end - start > replay_body
     return code

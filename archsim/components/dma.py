@@ -10,6 +10,7 @@ from archsim.components.operation import Operation
 from archsim.components.params import DmaParams
 from archsim.components.port import MemoryPort
 from archsim.components.unit import ExecutionUnit
+from archsim.kernel.snapshot import Visitor
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -27,6 +28,26 @@ class DmaEngine(ExecutionUnit):
     read_bytes: int = 0
     write_bytes: int = 0
     landed_bytes: int = 0
+
+    def replay(self, visitor: Visitor) -> None:
+        """As any unit; transfers under way. An idle engine's account is closed up to now."""
+        now = visitor.now
+        self.flying = sorted(end for end in self.flying if end > now)
+        for end in self.flying:
+            visitor.time(end)
+        visitor.state(len(self.flying))
+        super().replay(visitor)
+        visitor.exact_time(self.busy_until)
+        self.read_bytes = visitor.count(self.read_bytes)
+        self.write_bytes = visitor.count(self.write_bytes)
+        self.landed_bytes = visitor.count(self.landed_bytes)
+
+    def settle(self, now: int) -> None:
+        """As any unit, but transfers under way go on."""
+        self.free_ps = max(self.free_ps, now)
+        if now > self.busy_until:
+            self.idle_ps += now - self.busy_until
+            self.busy_until = now
 
     def start(self, operation: Operation, start: int) -> None:
         """Book the whole transfer on channels and links; its end is known at once.
@@ -68,9 +89,10 @@ class DmaEngine(ExecutionUnit):
     def watch(self, operation: Operation, start: int, end: int) -> None:
         """As any unit, and the bytes that all this engine's transfers have moved."""
         super().watch(operation, start, end)
+        at_ps = end + self.sim.skipped_ps
         for observer in self.sim.observers:
-            observer.counter(self.path, "read_bytes", end, self.read_bytes)
-            observer.counter(self.path, "write_bytes", end, self.write_bytes)
+            observer.counter(self.path, "read_bytes", at_ps, self.read_bytes)
+            observer.counter(self.path, "write_bytes", at_ps, self.write_bytes)
 
     def _store(self, operation: Operation, leave: int) -> tuple[int, str]:
         transfer = operation.transfer

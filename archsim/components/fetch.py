@@ -15,6 +15,7 @@ from archsim.components.params import FetchParams
 from archsim.components.port import MemoryPort
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Component, Event, Process
+from archsim.kernel.snapshot import Visitor
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -90,6 +91,21 @@ class InstructionFetch(Component):
         self.close(end_ps)
         self.busy_ps -= self.free_ps - end_ps
         self.free_ps = end_ps
+
+    def replay(self, visitor: Visitor) -> None:
+        """Lines held, asked for and under way; what was fetched."""
+        self.close(visitor.now)
+        visitor.state(tuple(self.order), self._wanted, self._arrival is None, self.requests.consumer is None)
+        for line in self.order:
+            visitor.state(self.ready[line] < 0)
+            visitor.time(self.ready[line])
+        for line, at_ps in self.requests.items:
+            visitor.state(line)
+            visitor.exact_time(at_ps)
+        visitor.time(self.free_ps)
+        self.fetched_lines = visitor.count(self.fetched_lines)
+        self.busy_ps = visitor.count(self.busy_ps)
+        self.idle_ps = visitor.count(self.idle_ps)
 
     def processes(self) -> tuple[Process, ...]:
         """One behaviour: `run`."""

@@ -7,6 +7,8 @@ meets the kernel again where it has to wait. Pushes carry the local time; units 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from archsim.components.decode import SPACE_NAMES, Decoded, Formats
@@ -19,7 +21,15 @@ from archsim.components.scoreboard import SPACES, SpaceBoard
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Component, Event, Process
+from archsim.kernel.snapshot import Visitor
 from archsim.results import STALL_CAUSES
+
+if TYPE_CHECKING:
+    from archsim.components.replay import LogEntry, Replayer
+
+
+WORD = 0xFFFFFFFF
+"""Largest integer of a register."""
 
 
 @attrs.define(eq=False)
@@ -88,6 +98,12 @@ class FrontEnd(Component):
     boards: list[SpaceBoard] = attrs.field(init=False)
     last: list[Operation | None] = attrs.field(init=False)
     """Youngest operation of each queue."""
+    replayer: Replayer | None = None
+    """Watches loop ends and skips iterations that repeat; None: every iteration is simulated."""
+    log: list[LogEntry] | None = None
+    """What the iteration has touched, loaded and stored, while a replayer watches."""
+    stored: set[int] = attrs.field(factory=set)
+    """INT_MEM words that the program has stored integers to: they act as registers."""
     accumulating: int = 0
     """Tensor unit of the accumulation in progress."""
     next_vector: int = 0
@@ -108,6 +124,48 @@ class FrontEnd(Component):
         self.last = [None] * len(self.queues)
         self.tile_weight = geometry.mlen * geometry.blen * self.formats.weights.cells
         self.tile_kv = geometry.mlen * geometry.hlen * self.formats.kv.cells
+
+    def replay(self, visitor: Visitor) -> None:
+        """Everything dispatch remembers; registers, bases and trip counts move, the rest must be equal."""
+        visitor.exact_time(self.time_ps)
+        visitor.state(self.pc, self.line, self.done, self._wait_for, self._barrier_event is None)
+        visitor.state(self._receipt_event is None, self.accumulating, self.next_vector)
+        visitor.state(self.scale, self.stride, self.v_rows, self.v_stride, self.v_stride2, self.segment)
+        visitor.state(self.m_rows, self.m_tiles, self.m_stride, self.fetch_tiles, self.fetch_elements)
+        visitor.state(self.h_rows, self.h_width, self.h_pitch, len(self.loops))
+        visitor.state(tuple([value is None for value in self.registers]))
+        self.registers = [None if value is None else visitor.affine(value, WORD) for value in self.registers]
+        for address in sorted(self.stored):
+            word = self.int_mem[address]
+            visitor.state(address, word is None)
+            self.int_mem[address] = None if word is None else visitor.affine(word, WORD)
+        self.bases = [visitor.affine(base) for base in self.bases]
+        self.loops = [visitor.affine(left - 1) + 1 for left in self.loops]
+        self._replay_operations(visitor)
+        for at_ps in self.receipts:
+            visitor.time(at_ps)
+        visitor.state(len(self.receipts))
+        self.ledger.replay(visitor)
+        self.instructions = visitor.count(self.instructions)
+        self._counted = visitor.count(self._counted)
+        self.busy_ps = visitor.count(self.busy_ps)
+        visitor.counts(self.stall_ps)
+        for decoded in self.code:
+            decoded.count = visitor.count(decoded.count)
+            decoded.busy = visitor.count(decoded.busy)
+
+    def _replay_operations(self, visitor: Visitor) -> None:
+        now = min(visitor.now, self.time_ps)
+        for register, operation in enumerate(self.producers):
+            if operation is not None and not 0 <= operation.finish_ps <= now:
+                visitor.state(register)
+                operation.replay(visitor)
+        for queue, operation in enumerate(self.last):
+            if operation is not None and not 0 <= operation.finish_ps <= now:
+                visitor.state(queue)
+                operation.replay(visitor)
+        for board in self.boards:
+            board.replay(visitor, now)
 
     def processes(self) -> tuple[Process, ...]:
         """One behaviour: `run`."""
@@ -259,6 +317,8 @@ class FrontEnd(Component):
         self.ledger.close(self.phase, self.time_ps)
         self._count_phase()
         self.phase = self.ledger.begin(index)
+        if self.replayer is not None and self.log is not None:
+            self.replayer.bound_log(self)
         for observer in self.sim.observers:
             observer.progress(self.sim.now, self.instructions)
 
@@ -280,15 +340,18 @@ class FrontEnd(Component):
             )
         return value
 
-    def check_loaded(self, decoded: Decoded, space: int, low: int, high: int) -> None:
-        """Raise MemoryFault where an SRAM range is read that nothing has written."""
-        if self.loaded is None or space > 1:
+    def check_loaded(self, decoded: Decoded, space: int, write: bool, low: int, high: int) -> None:
+        """Note what an instruction writes; raise MemoryFault where it reads SRAM that nothing has written."""
+        if self.loaded is None:
+            return
+        if write:
+            self.loaded[space].write(low, high)
             return
         missing = self.loaded[space].missing(low, high)
         if missing is not None:
             raise MemoryFault(
-                f"{self.path}: {decoded.place}: reads {SPACE_NAMES[space]} [{low}, {high}) before address {missing} "
-                "was loaded; expected a transfer or a result there first"
+                f"{self.path}: {decoded.place}: reads {SPACE_NAMES[space]} [{low}, {high}) before address "
+                f"{missing} was loaded; expected a transfer or a result there first"
             )
 
     def out_of_range(self, decoded: Decoded, space: int, low: int, high: int) -> MemoryFault:

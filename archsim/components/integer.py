@@ -7,10 +7,11 @@ instruction is tried again, unless the wait itself steps over it.
 from __future__ import annotations
 
 from archsim.components.decode import Decoded, Handler, Wait
-from archsim.components.frontend import FrontEnd
+from archsim.components.frontend import WORD, FrontEnd
+from archsim.components.replay import LOAD, PRODUCT
 from archsim.errors import ProgramFault
 
-_WORD = 0xFFFFFFFF
+_WORD = WORD
 
 
 def _done(front: FrontEnd, decoded: Decoded) -> None:
@@ -36,6 +37,8 @@ def _arithmetic(front: FrontEnd, decoded: Decoded) -> Wait:
     left, right = front.registers[rs1], front.registers[rs2]
     result = None
     if left is not None and right is not None:
+        if front.log is not None and decoded.mnemonic == "S_MUL_INT":
+            front.log.append((PRODUCT, left, right, False))
         result = _check_word(front, decoded, _OPERATIONS[decoded.mnemonic](left, right))
     _set(front, rd, result)
     _done(front, decoded)
@@ -91,7 +94,10 @@ def _load_int(front: FrontEnd, decoded: Decoded) -> Wait:
     pending = front.boards[3].pending_writer(address, address + 1, front.time_ps)
     if pending is not None:
         return front.wait_int_mem(pending, decoded)
-    _set(front, rd, front.int_mem[address])
+    value = front.int_mem[address]
+    if front.log is not None:
+        front.log.append((LOAD, address, -1 if value is None else value, False))
+    _set(front, rd, value)
     _done(front, decoded)
     return None
 
@@ -124,6 +130,8 @@ def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
     if left:
         loops[-1] = left
         front.pc = decoded.jump
+        if decoded.heavy and front.replayer is not None:
+            front.replayer.back_edge(front, decoded)
     else:
         loops.pop()
         front.pc += 1

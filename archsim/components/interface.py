@@ -9,6 +9,7 @@ import attrs
 from archsim.components.operation import Operation
 from archsim.components.port import MemoryPort
 from archsim.components.unit import ExecutionUnit
+from archsim.kernel.snapshot import Visitor
 
 if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
@@ -22,6 +23,18 @@ class NetworkInterface(ExecutionUnit):
     fronts: list[FrontEnd]
     """Every core's front end, the receivers."""
     sent_bytes: int = 0
+    travelling: list[tuple[int, int]] = attrs.field(factory=list)
+    """(arrival ps, receiving core) of puts under way."""
+
+    def replay(self, visitor: Visitor) -> None:
+        """As any unit; puts under way."""
+        super().replay(visitor)
+        self.travelling = [put for put in self.travelling if put[0] >= visitor.now]
+        for at_ps, core in self.travelling:
+            visitor.exact_time(at_ps)
+            visitor.state(core)
+        visitor.state(len(self.travelling))
+        self.sent_bytes = visitor.count(self.sent_bytes)
 
     def start(self, operation: Operation, start: int) -> None:
         """Book the links; announce the receipt at its time."""
@@ -30,8 +43,7 @@ class NetworkInterface(ExecutionUnit):
         end = start + transfer.rows * self.period_ps
         self.port_a.take(start, end, self.port_a.rate(transfer.rows, transfer.rows), transfer.rows)
         _, finish = self.port.network.put(self.port.core, transfer.remote_core, transfer.nbytes, start)
-        # Links that memory data has crossed are free between two edges of the cores' clock.
-        finish = max(-(-finish // self.period_ps) * self.period_ps, end)
+        finish = max(self.port.edge(finish), end)
         self.free_ps = end
         self.busy_ps += end - start
         self.operations += 1
@@ -40,6 +52,8 @@ class NetworkInterface(ExecutionUnit):
         receiver = self.fronts[transfer.remote_core]
         if receiver.loaded is not None:
             receiver.loaded[0].write(transfer.remote_low, transfer.remote_high)
+        self.travelling = [put for put in self.travelling if put[0] >= start]
+        self.travelling.append((finish, transfer.remote_core))
         self.sim.call_at(finish, lambda: receiver.receive(finish))
         self.watch(operation, start, end)
         operation.started(finish)

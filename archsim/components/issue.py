@@ -6,6 +6,7 @@ from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
 from archsim.components.frontend import FrontEnd
 from archsim.components.operation import Operation
+from archsim.components.replay import OPAQUE, STORE
 from archsim.components.scoreboard import SpaceBoard
 
 
@@ -16,6 +17,7 @@ def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     registers = front.registers
     boards = front.boards
     loaded = front.loaded
+    log = front.log
     for touch in decoded.touches:
         shape = SHAPES.get(touch.shape)
         if shape is None:
@@ -23,19 +25,20 @@ def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
         low = registers[touch.register]
         if low is None:
             low = front.value(touch.register, decoded)
-        low, high = shape(front, decoded, low + touch.offset)
+        raw = low + touch.offset
+        low, high = shape(front, decoded, raw)
+        if log is not None:
+            log.append((touch.space, raw, high - low, touch.write))
         if high > limits[touch.space]:
             raise front.out_of_range(decoded, touch.space, low, high)
         if not touch.space and low % front.geometry.vlen and touch.shape in ALIGNED:
             raise unaligned(front, decoded, low)
         if touch.write:
             boards[touch.space].write(low, high, operation, now)
-            if loaded is not None and touch.space < 2:
-                loaded[touch.space].write(low, high)
         else:
             boards[touch.space].read(low, high, operation, now)
-            if loaded is not None:
-                front.check_loaded(decoded, touch.space, low, high)
+        if loaded is not None and touch.space < 2:
+            front.check_loaded(decoded, touch.space, touch.write, low, high)
     if decoded.registers_read or decoded.registers_written:
         _enter_registers(boards[6], decoded, operation, now)
 
@@ -144,11 +147,21 @@ def _integer_effects(front: FrontEnd, decoded: Decoded) -> None:
     """INT_MEM contents follow program order; what depends on data becomes unknown."""
     if decoded.mnemonic == "S_ST_INT":
         source, base, immediate = decoded.values
-        front.int_mem[front.value(base, decoded) + immediate] = front.registers[source]
+        value = front.registers[source]
+        address = front.value(base, decoded) + immediate
+        front.int_mem[address] = value
+        if front.log is not None:
+            if value is None:
+                front.log.append((OPAQUE, address, 1, True))
+            else:
+                front.stored.add(address)
+                front.log.append((STORE, address, value, True))
     elif decoded.mnemonic == "S_SELECT_INT":
         low = front.value(decoded.values[0], decoded)
-        for address in range(low, low + length_of(front, decoded)):
-            front.int_mem[address] = None
+        length = length_of(front, decoded)
+        front.int_mem[low : low + length] = [None] * length
+        if front.log is not None:
+            front.log.append((OPAQUE, low, length, True))
 
 
 HANDLERS: dict[str, Handler] = {"vector": _vector, "tensor": _tensor, "scalar": _scalar}

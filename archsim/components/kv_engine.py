@@ -7,6 +7,7 @@ import attrs
 from archsim.components.operation import Operation
 from archsim.components.port import MemoryPort
 from archsim.components.unit import ExecutionUnit
+from archsim.kernel.snapshot import Visitor
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -17,6 +18,11 @@ class KvEngine(ExecutionUnit):
     store_ps: int
     """From the last row in the engine to its first byte on the network."""
     stored_bytes: int = 0
+
+    def replay(self, visitor: Visitor) -> None:
+        """As any unit; bytes stored."""
+        super().replay(visitor)
+        self.stored_bytes = visitor.count(self.stored_bytes)
 
     def start(self, operation: Operation, start: int) -> None:
         """Stream the rows; a store retires when the channels have taken its last byte."""

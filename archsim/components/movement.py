@@ -7,6 +7,7 @@ from archsim.components.footprint import transfer_rows, unaligned
 from archsim.components.frontend import FrontEnd
 from archsim.components.issue import enter, push
 from archsim.components.operation import Operation
+from archsim.components.replay import IDS, REMOTE
 from archsim.components.transfer import Transfer
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.isa.formats import Format
@@ -49,6 +50,8 @@ def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer
     # Scales lie where their codes lie, so the codes' range stands for both.
     codes = transfer.extents[: len(transfer.extents) // 2] if fmt.block else transfer.extents
     low, high = codes[0][0], codes[-1][0] + codes[-1][1]
+    if front.log is not None:
+        front.log.extend([(4, address, size, transfer.write) for address, size in transfer.extents])
     touch = board.write if transfer.write else board.read
     touch(low, high, operation, front.time_ps)
     totals = front.phase.totals
@@ -69,13 +72,10 @@ def _touch_vectors(
     if low % vlen:
         raise unaligned(front, decoded, low)
     board = front.boards[0]
-    if write:
-        board.write(low, high, operation, front.time_ps)
-        if front.loaded is not None:
-            front.loaded[0].write(low, high)
-    else:
-        board.read(low, high, operation, front.time_ps)
-        front.check_loaded(decoded, 0, low, high)
+    if front.log is not None:
+        front.log.append((0, low, high - low, write))
+    (board.write if write else board.read)(low, high, operation, front.time_ps)
+    front.check_loaded(decoded, 0, write, low, high)
 
 
 def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
@@ -138,6 +138,9 @@ def _gather(front: FrontEnd, decoded: Decoded) -> Wait:
     transfer = Transfer(extents, False, sum(size for _, size in extents), rows * blocks)
     operation.transfer = transfer
     front.boards[3].read(low, low + rows, operation, front.time_ps)
+    if front.log is not None:
+        front.log.append((IDS, low, rows, False))
+        front.log.extend([(4, start, size, False) for start, size in extents])
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, True)
     # The ids may lie anywhere, so the table is read from its first to its last row used.
     codes = extents[::2] if fmt.block else extents
@@ -222,6 +225,8 @@ def _put(front: FrontEnd, decoded: Decoded) -> Wait:
         raise front.out_of_range(decoded, 0, target, _rows_high(front, target))
     if target % front.geometry.vlen:
         raise unaligned(front, decoded, target)
+    if front.log is not None:
+        front.log.append((REMOTE, target, _rows_high(front, target) - target, True))
     operation.transfer = Transfer([], True, nbytes, rows, core, target, _rows_high(front, target))
     enter(front, decoded, operation)
     front.phase.totals.noc_bytes += nbytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archsim.kernel.simulation import Event
+from archsim.kernel.snapshot import Visitor
 
 if TYPE_CHECKING:
     from archsim.components.decode import Decoded
@@ -64,6 +65,26 @@ class Operation:
             for event in self.waiters:
                 event.succeed()
             self.waiters = None
+
+    def replay(self, visitor: Visitor) -> None:
+        """Describe the operation the first time it is met, later only by its number."""
+        number = visitor.seen.get(id(self))
+        if number is not None:
+            visitor.state(number)
+            return
+        visitor.seen[id(self)] = len(visitor.seen)
+        visitor.state(self.decoded.index, self.cycles, self.latency, self.rows_a, self.rows_b, self.cause)
+        visitor.state(self.finish_ps < 0, self.phase.ledger.position(self.phase))
+        if self.finish_ps >= 0:
+            visitor.time(self.finish_ps)
+            return
+        visitor.exact_time(self.issue_ps)
+        for other in self.depends:
+            if other.finish_ps < 0 or other.finish_ps > self.issue_ps:
+                other.replay(visitor)
+        visitor.state("depends")
+        if self.transfer is not None:
+            self.transfer.replay(visitor)
 
     def wait_started(self, event: Event) -> Event:
         """Have `event` triggered when the operation starts."""

@@ -7,6 +7,7 @@ from collections import deque
 import attrs
 
 from archsim.kernel.observer import Observer
+from archsim.kernel.snapshot import Visitor
 
 
 @attrs.define(eq=False)
@@ -21,6 +22,9 @@ class PhaseTotals:
     hbm_read_bytes: int = 0
     hbm_write_bytes: int = 0
     noc_bytes: int = 0
+
+
+_TOTALS = tuple(field.name for field in attrs.fields(PhaseTotals))
 
 
 class PhaseRun:
@@ -38,13 +42,15 @@ class PhaseRun:
 
     def retired(self, finish_ps: int) -> None:
         """An operation of this phase will retire at `finish_ps`."""
-        if finish_ps > self.end_ps:
-            self.end_ps = finish_ps
-            if finish_ps > self.ledger.latest_ps:
-                self.ledger.latest_ps = finish_ps
+        ledger = self.ledger
+        if finish_ps > ledger.latest_ps:
+            ledger.latest_ps = finish_ps
+        end_ps = finish_ps + ledger.skipped_ps
+        if end_ps > self.end_ps:
+            self.end_ps = end_ps
         self.pending -= 1
         if self.closed and not self.pending:
-            self.ledger.settle()
+            ledger.settle()
 
 
 @attrs.define(eq=False)
@@ -53,6 +59,7 @@ class PhaseLedger:
 
     A phase's time runs from the retirement of the previous phase's last instruction to its own, so
     the times add up to the run. Work that retires before the previous phase does adds nothing.
+    Ends of phases are kept in simulated time, what replay has skipped included.
     """
 
     totals: list[PhaseTotals]
@@ -60,8 +67,26 @@ class PhaseLedger:
     observers: tuple[Observer, ...] = ()
     settled_ps: int = 0
     latest_ps: int = 0
-    """Latest known retirement of any operation."""
+    """Latest known retirement of any operation, in kernel time."""
+    skipped_ps: int = 0
+    """Time that replay has skipped so far."""
     _open: deque[PhaseRun] = attrs.field(factory=deque, init=False)
+
+    def replay(self, visitor: Visitor) -> None:
+        """Open occurrences and the ends of the settled ones, relative to now; all totals."""
+        self.settled_ps = visitor.count(self.settled_ps)
+        visitor.time(self.latest_ps)
+        for run in self._open:
+            visitor.state(run.index, run.pending, run.closed)
+            run.end_ps = visitor.count(run.end_ps)
+        visitor.state(len(self._open))
+        for totals in self.totals:
+            for name in _TOTALS:
+                setattr(totals, name, visitor.count(getattr(totals, name)))
+
+    def position(self, run: PhaseRun) -> int:
+        """Place of an open occurrence, -1 for a settled one."""
+        return next((i for i, other in enumerate(self._open) if other is run), -1)
 
     def begin(self, index: int) -> PhaseRun:
         """Start an occurrence of phase `index`."""
@@ -73,8 +98,8 @@ class PhaseLedger:
     def close(self, run: PhaseRun, front_ps: int) -> None:
         """Dispatch has left the phase at `front_ps`."""
         run.closed = True
-        if front_ps > run.end_ps:
-            run.end_ps = front_ps
+        if front_ps + self.skipped_ps > run.end_ps:
+            run.end_ps = front_ps + self.skipped_ps
         self.settle()
 
     def settle(self) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 
 Extents: TypeAlias = Sequence[tuple[int, int]]
@@ -63,6 +64,12 @@ class MemoryPort:
     def __attrs_post_init__(self) -> None:
         self._request_ps = self.network.request_latency_ps(self.core)
 
+    def replay(self, visitor: Visitor) -> None:
+        """Bytes moved."""
+        self.read_bytes = visitor.count(self.read_bytes)
+        self.write_bytes = visitor.count(self.write_bytes)
+        self.delivered_bytes = visitor.count(self.delivered_bytes)
+
     def read(self, at_ps: int, extents: Extents) -> tuple[int, str]:
         """Read from HBM, the command leaving at `at_ps`: (last byte's arrival, what bounds it)."""
         shares = self.memory.access(at_ps + self._request_ps, extents, False)
@@ -71,7 +78,7 @@ class MemoryPort:
             self.delivered_bytes += share.nbytes * len(share.channels)
         for _, size in extents:
             self.read_bytes += size
-        return self._edge(finish), "noc" if by_link else "hbm"
+        return self.edge(finish), "noc" if by_link else "hbm"
 
     def write(self, at_ps: int, extents: Extents) -> tuple[int, str]:
         """Write to HBM, data leaving from `at_ps`: (when the channels have taken it, what took longer)."""
@@ -83,8 +90,8 @@ class MemoryPort:
         for _, size in extents:
             self.write_bytes += size
         last = max(share.last_ps for share in shares)
-        return self._edge(last), "noc" if arrival - at_ps > last - arrival else "hbm"
+        return self.edge(last), "noc" if arrival - at_ps > last - arrival else "hbm"
 
-    def _edge(self, time_ps: int) -> int:
+    def edge(self, time_ps: int) -> int:
         """The core sees what comes from the memory's clock at its own next edge."""
         return -(-time_ps // self.period_ps) * self.period_ps

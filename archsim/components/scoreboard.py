@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.components.operation import Operation
+from archsim.kernel.snapshot import Visitor
 
 SPACES = ("V", "M", "F", "I", "H", "S", "R")
 """Vector SRAM, Matrix SRAM, FP_MEM, INT_MEM, HBM, KV engine scales, f registers."""
@@ -60,6 +61,21 @@ class SpaceBoard:
         if len(writers) > self._prune_writers:
             self.writers = _alive(writers, now_ps)
             self._prune_writers = max(_PRUNE_AT, 2 * len(self.writers))
+
+    def replay(self, visitor: Visitor, now_ps: int) -> None:
+        """Ranges of operations that have not retired by `now_ps`: lengths are state, addresses move."""
+        self.writers = self._replay(_alive(self.writers, now_ps), visitor)
+        self.readers = self._replay(_alive(self.readers, now_ps), visitor)
+
+    def _replay(self, entries: list[Entry], visitor: Visitor) -> list[Entry]:
+        moved = []
+        for low, high, operation in entries:
+            visitor.state(high - low)
+            operation.replay(visitor)
+            start = visitor.affine(low)
+            moved.append((start, start + high - low, operation))
+        visitor.state(len(entries))
+        return moved
 
     def pending_writer(self, low: int, high: int, now_ps: int) -> Operation | None:
         """The youngest writer of [low, high) that has not retired by `now_ps`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
+
 
 @attrs.define(eq=False)
 class Transfer:
@@ -18,3 +20,11 @@ class Transfer:
     remote_low: int = 0
     remote_high: int = 0
     """Vector SRAM range [low, high) that an N_PUT writes there, in elements."""
+
+    def replay(self, visitor: Visitor) -> None:
+        """Sizes are state, addresses move."""
+        visitor.state(self.write, self.nbytes, self.rows, self.remote_core, self.remote_high - self.remote_low)
+        visitor.state(tuple([size for _, size in self.extents]))
+        self.extents = [(visitor.affine(address), size) for address, size in self.extents]
+        low = visitor.affine(self.remote_low)
+        self.remote_low, self.remote_high = low, low + self.remote_high - self.remote_low

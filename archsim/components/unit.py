@@ -7,6 +7,7 @@ import attrs
 from archsim.components.operation import Operation
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Component, Process
+from archsim.kernel.snapshot import Visitor
 from archsim.memory.port import SharedPort
 from archsim.results import STALL_CAUSES
 
@@ -29,6 +30,12 @@ class ExecutionUnit(Component):
     idle_ps: int = 0
     stall_ps: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(STALL_CAUSES, 0))
     operations: int = 0
+    ready_ps: int = 0
+    """When the operands of the oldest entry are ready, as far as known."""
+    cause: str = "operand"
+    """What `ready_ps` is due to."""
+    wake_ps: int = 0
+    """When the unit looks again."""
     _blocked_on: Operation | None = None
     _blocked_since: int = 0
 
@@ -51,26 +58,52 @@ class ExecutionUnit(Component):
             while not queue.items:
                 yield queue.wait_items()
             operation = queue.items[0]
-            ready, cause = operation.issue_ps, "operand"
+            self.ready_ps, self.cause = operation.issue_ps, "operand"
             for other in operation.depends:
                 while other.finish_ps < 0:
                     self._blocked_on, self._blocked_since = other, sim.now
                     yield other.wait_started(sim.event())
                     self._blocked_on = None
-                if other.finish_ps > ready:
-                    ready, cause = other.finish_ps, other.cause
-            start = self.free_ps if self.free_ps > ready else ready
+                if other.finish_ps > self.ready_ps:
+                    self.ready_ps, self.cause = other.finish_ps, other.cause
+            start = self.free_ps if self.free_ps > self.ready_ps else self.ready_ps
             if start > environment.now:
+                self.wake_ps = start
                 yield environment.timeout(start - environment.now)
             start = environment.now  # type: ignore[assignment]
             wait = self.port_wait(operation, start)
             while wait > start:
+                self.wake_ps = wait
                 yield environment.timeout(wait - start)
                 start = environment.now  # type: ignore[assignment]
                 wait = self.port_wait(operation, start)
-            self.account(operation, start, ready, cause)
+            self.account(operation, start, self.ready_ps, self.cause)
             queue.pop()
             self.start(operation, start)
+
+    def replay(self, visitor: Visitor) -> None:
+        """The queue, what the oldest entry waits for, and the account."""
+        queue = self.queue
+        if not queue.items:
+            self.settle(visitor.now)
+        visitor.state(len(queue.items), queue.consumer is None, queue.producer is None, self._blocked_on is None)
+        for operation in queue.items:
+            operation.replay(visitor)
+        if queue.items:
+            visitor.exact_time(self.ready_ps)
+            visitor.state(self.cause)
+            visitor.time(self.wake_ps)
+        if self._blocked_on is not None:
+            self._blocked_on.replay(visitor)
+        visitor.exact_time(self.free_ps)
+        self.busy_ps = visitor.count(self.busy_ps)
+        self.idle_ps = visitor.count(self.idle_ps)
+        visitor.counts(self.stall_ps)
+        self.operations = visitor.count(self.operations)
+
+    def settle(self, now: int) -> None:
+        """The queue is empty: whatever comes next, the unit has been idle up to now."""
+        self.close(now)
 
     def close(self, end_ps: int) -> None:
         """The run ended at `end_ps`: what the unit did not use to the end was idle."""
@@ -118,9 +151,12 @@ class ExecutionUnit(Component):
 
     def watch(self, operation: Operation, start: int, end: int) -> None:
         """Tell observers."""
+        skipped = self.sim.skipped_ps
         for observer in self.sim.observers:
-            observer.slice(self.path, operation.decoded.mnemonic, start, end, operation.phase.index - 1)
-            observer.counter(self.path, "queue", start, len(self.queue.items))
+            observer.slice(
+                self.path, operation.decoded.mnemonic, start + skipped, end + skipped, operation.phase.index - 1
+            )
+            observer.counter(self.path, "queue", start + skipped, len(self.queue.items))
 
 
 @attrs.define(eq=False, kw_only=True)

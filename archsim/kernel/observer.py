@@ -18,5 +18,8 @@ class Observer:
     def phase(self, core: int, phase: int, start_ps: int, end_ps: int) -> None:
         """A phase (index into the program's phase table) of `core` ended."""
 
+    def replayed(self, start_ps: int, duration_ps: int, times: int) -> None:
+        """`times` iterations of a loop, together `duration_ps` long, were skipped because they repeat."""
+
     def progress(self, at_ps: int, instructions: int) -> None:
         """Called now and then while the run goes on."""

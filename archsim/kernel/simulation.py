@@ -57,6 +57,8 @@ class Simulation:
     observers: tuple[Observer, ...] = ()
     components: list[Component] = attrs.field(factory=list, init=False)
     skipped_ps: int = attrs.field(default=0, init=False)
+    _owners: dict[simpy.Process, int] = attrs.field(factory=dict, init=False)
+    """Component number of each process."""
     _env: simpy.Environment = attrs.field(factory=simpy.Environment, init=False)
 
     @property
@@ -82,6 +84,18 @@ class Simulation:
         """An event that somebody will trigger."""
         return simpy.Event(self._env)
 
+    def pending(self) -> tuple[tuple[int, int, int], ...]:
+        """What the kernel will do next: (time from now, priority, component number or -1), in its order."""
+        now = self.now
+        return tuple((at - now, priority, self._owner(event)) for at, priority, _, event in sorted(self._env._queue))  # type: ignore[misc]
+
+    def _owner(self, event: Event) -> int:
+        for callback in event.callbacks or ():
+            process = getattr(callback, "__self__", None)
+            if process in self._owners:
+                return self._owners[process]
+        return -1
+
     def call_at(self, at_ps: int, action: Callable[[], None]) -> None:
         """Call `action` at a time that is not in the past."""
         event = self._env.timeout(at_ps - self.now)
@@ -96,9 +110,9 @@ class Simulation:
         """Elaborate every component and start its processes; raises WiringError."""
         for component in self.components:
             component.elaborate()
-        for component in self.components:
+        for number, component in enumerate(self.components):
             for process in component.processes():
-                self._env.process(process)
+                self._owners[self._env.process(process)] = number
 
     def run(self) -> None:
         """Run until nothing can happen any more; raises DeadlockError where somebody still waits."""

@@ -75,6 +75,8 @@ class RunTimer:
         if when + offset >= lane.quiet_to:
             self.meet_refresh(lane, when)
         lane.busy_ps += data
+        if lane.holes:
+            lane.holes = [hole for hole in lane.holes if hole[1] > at]
         if queued and lane.holes and bursts < delays.write_batch:
             first, last = self._backfill(lane, at, bus, local, end, data, write)
         else:
@@ -97,7 +99,7 @@ class RunTimer:
             last = refresh.advance(first + origin - start, data)
         if start > bus and first == start:
             idle = max(bus, at, lane.quiet_from - offset)
-            lane.holes = [hole for hole in lane.holes[1 - MAX_HOLES :] if hole[1] > at]
+            lane.holes = lane.holes[1 - MAX_HOLES :]
             lane.holes.append((idle, start))
         lane.bus_free = last
         return first, last

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from archsim.errors import ConfigError, MemoryFault
+from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.units import PS_PER_SECOND, Bytes, BytesPerSecond, Ps
 
@@ -87,6 +88,18 @@ class FixedMemory:
                 )
             total += nbytes
         return total
+
+    @property
+    def period_bytes(self) -> int:
+        """Moving every address by this changes no time."""
+        return 1
+
+    def replay(self, visitor: Visitor) -> None:
+        """When the pipe is free; bytes and busy time."""
+        visitor.time(self.free_ps)
+        self.read_bytes = visitor.count(self.read_bytes)
+        self.write_bytes = visitor.count(self.write_bytes)
+        self.busy = visitor.count(self.busy)
 
     def counters(self) -> dict[str, int]:
         """Byte counts; a fixed pipe has no rows and no refresh."""

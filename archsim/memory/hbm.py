@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import attrs
 
 from archsim.errors import ConfigError
+from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.memory.addressmap import AddressMap
 from archsim.memory.channel import RowCounters, RunTimer
-from archsim.memory.delays import make_delays
+from archsim.memory.delays import Delays, make_delays
 from archsim.memory.lanes import LaneSet
 from archsim.memory.pagelevel import PageSet, make_page_set
 from archsim.memory.refresh import Refresh, make_refresh
@@ -26,6 +27,8 @@ class HbmParams:
     """`channels` physical channels of `pseudo_channels` each, `timing` a name in `timing.TIMINGS`.
 
     `refresh` is "all-bank", "per-bank" or "off"; `mode` "run" (closed form) or "page" (reference, slow).
+    `smooth` spreads the time that refresh takes evenly over the data instead of cutting windows out of
+    the bus: the same long-run bandwidth, without a phase, which is what lets replay see iterations as equal.
     """
 
     channels: int
@@ -33,6 +36,7 @@ class HbmParams:
     timing: str
     capacity: Bytes
     refresh: str = "all-bank"
+    smooth: bool = False
     interleave: Bytes = Bytes(128)
     mode: str = "run"
 
@@ -56,6 +60,7 @@ class HbmMemory:
     refresh: Refresh
     rows: RowCounters
     engine: LaneSet | PageSet
+    _windows: Refresh
     read_bytes: int
     write_bytes: int
 
@@ -75,6 +80,7 @@ class HbmMemory:
         if params.interleave < timing.burst_bytes:
             raise ConfigError("memory.interleave", params.interleave, f"at least a burst of {timing.burst_bytes} B")
         self.refresh = make_refresh(timing, params.refresh)
+        self._windows = make_refresh(timing, "off") if params.smooth else self.refresh
         self.rows = RowCounters()
         self.read_bytes = self.write_bytes = 0
         self.engine = self._make_engine()
@@ -82,16 +88,23 @@ class HbmMemory:
     def _make_engine(self) -> LaneSet | PageSet:
         timing, per = self.timing, self.params.pseudo_channels
         if self.params.mode == "page":
-            return make_page_set(timing, self.map, self.refresh, self.rows, per)
+            return make_page_set(timing, self.map, self._windows, self.rows, per)
         timer = RunTimer(
-            delays=make_delays(timing, per),
+            delays=self._smoothed(make_delays(timing, per)) if self.params.smooth else make_delays(timing, per),
             map=self.map,
-            refresh=self.refresh,
+            refresh=self._windows,
             row_buses=RowBuses(per),
             burst_bytes=timing.burst_bytes,
             counters=self.rows,
         )
         return LaneSet(timer)
+
+    def _smoothed(self, delays: Delays) -> Delays:
+        """Bursts that take as long as they do on average, refresh included."""
+        interval, loss = self.refresh.interval_ps, self.refresh.loss_ps
+        if not interval:
+            return delays
+        return attrs.evolve(delays, burst=-(-delays.burst * interval // (interval - loss)))
 
     @property
     def channel_count(self) -> int:
@@ -138,6 +151,22 @@ class HbmMemory:
         """(channels, bytes on each of them) of a transfer, without booking it; raises MemoryFault."""
         return [(channels, sum([nbytes for _, nbytes in runs])) for channels, runs in self.map.split(extents)]
 
+    @property
+    def period_bytes(self) -> int:
+        """Addresses this far apart lie in the same channel, bank and column, in successive rows."""
+        return self.map.channels * self.timing.page_bytes * self.timing.bank_groups * self.timing.banks_per_group
+
+    def replay(self, visitor: Visitor) -> None:
+        """Channels, row buses and totals; rows move with the addresses. Run mode without refresh windows only."""
+        engine, rows = self.engine, self.rows
+        assert isinstance(engine, LaneSet)
+        self.read_bytes = visitor.count(self.read_bytes)
+        self.write_bytes = visitor.count(self.write_bytes)
+        rows.row_hits = visitor.count(rows.row_hits)
+        rows.row_misses = visitor.count(rows.row_misses)
+        rows.row_conflicts = visitor.count(rows.row_conflicts)
+        engine.replay(visitor)
+
     def counters(self) -> dict[str, int]:
         """Bytes as requested; pages found open, closed, or holding another row; refreshes met so far.
 
@@ -152,6 +181,11 @@ class HbmMemory:
             "row_conflicts": rows.row_conflicts,
             "refreshes": rows.refreshes,
         }
+
+    def refreshes_in(self, duration_ps: int) -> int:
+        """Refresh commands of all channels in a run of that length, where they are spread evenly."""
+        interval = self.refresh.interval_ps
+        return duration_ps // interval * self.map.channels if self.params.smooth and interval else 0
 
     def busy_ps(self) -> list[int]:
         """Per channel, the time its data bus carried data."""

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
 from archsim.memory.delays import Delays
 
 CLOSED = -1
@@ -47,6 +48,20 @@ class Lane(BusState):
     holes: list[tuple[int, int]] = attrs.field(factory=list)
     busy_ps: int = 0
 
+    def replay(self, visitor: Visitor) -> None:
+        """Times relative to now; open rows move with the addresses that opened them."""
+        now = visitor.now
+        self.holes = [hole for hole in self.holes if hole[1] > now]
+        visitor.state(self.channels, self.siblings, self.write, self.turn_ps, self.mixable, len(self.holes))
+        visitor.exact_time(max(self.bus_free, now - PAST_PS))
+        for start, end in self.holes:
+            visitor.time(start)
+            visitor.time(end)
+        visitor.time(self.act_free)
+        visitor.state(tuple([max(time - now, 0) for time in self.release]), tuple([row < 0 for row in self.rows]))
+        self.rows = [row if row < 0 else visitor.affine(row) for row in self.rows]
+        self.busy_ps = visitor.count(self.busy_ps)
+
     def key(self, at: int) -> Hashable:
         """Equal for lanes that no run arriving at or after `at` can tell apart."""
         idle = self.bus_free + self.turn_ps <= at
@@ -54,6 +69,12 @@ class Lane(BusState):
         bus = (0, False, 0, 0) if idle else (self.bus_free, self.write, self.turn_ps, self.mixable)
         release = tuple([t if t > at else 0 for t in self.release])
         return bus, holes, max(self.act_free, at), self.epoch, tuple(self.rows), release
+
+
+MAX_BACKLOG = 4096
+"""Read bursts of a backlog that are remembered for mixing with writes: 128 KiB of a channel."""
+PAST_PS = 1_000_000
+"""A bus that has been free for longer than this owes no turn to anybody."""
 
 
 def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool) -> int:
@@ -68,7 +89,7 @@ def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool)
     if not write:
         if at >= free:
             lane.mixable = 0
-        lane.mixable += bursts
+        lane.mixable = min(lane.mixable + bursts, MAX_BACKLOG)
         if lane.write:
             free += lane.turn_ps
         lane.write, lane.turn_ps = False, 0

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.memory.addressmap import ChannelRuns
 from archsim.memory.channel import RunTimer
@@ -37,6 +38,14 @@ class LaneSet:
             for channel in lane.channels:
                 total[channel] += lane.busy_ps
         return total
+
+    def replay(self, visitor: Visitor) -> None:
+        """Every lane in order, the row buses, and the channels' data time."""
+        visitor.state(len(self.lanes))
+        for lane in self.lanes:
+            lane.replay(visitor)
+        self.timer.row_buses.replay(visitor)
+        visitor.count_list(self.busy)
 
     def serve(self, at: int, groups: Sequence[ChannelRuns], write: bool) -> list[Share]:
         """Book the runs of one request; channels with equal times come back as one share, in channel order."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
+
 FULL = 1_000_000
 
 
@@ -46,6 +48,17 @@ class SharedPort:
             if load <= FULL or not first_end:
                 return at_ps
             at_ps = first_end
+
+    def replay(self, visitor: Visitor) -> None:
+        """Rates in force, relative to now; rows served."""
+        now = visitor.now
+        self.users = [user for user in self.users if user[1] > now]
+        for start, end, rate in self.users:
+            visitor.time(start)
+            visitor.time(end)
+            visitor.state(rate)
+        visitor.state(len(self.users))
+        self.rows = visitor.count(self.rows)
 
     def take(self, start_ps: int, end_ps: int, rate: int, rows: int) -> None:
         """Keep `rate` busy from start to end."""

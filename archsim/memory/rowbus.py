@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
+
 
 @attrs.define(eq=False)
 class RowBuses:
@@ -24,6 +26,15 @@ class RowBuses:
             return common
         per = self.pseudo_channels
         return min([own.get(c // per, common) for c in channels])
+
+    def replay(self, visitor: Visitor) -> None:
+        """When each bus is free."""
+        visitor.time(self.common)
+        for bus in sorted(self.own):
+            if self.own[bus] > visitor.now:
+                visitor.state(bus)
+                visitor.time(self.own[bus])
+        visitor.state(any(until > visitor.now for until in self.own.values()))
 
     def hold(self, channels: tuple[int, ...], until: int, *, everyone: bool) -> None:
         """Keep the buses of these channels busy until then."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.noc.params import NocParams
 from archsim.noc.plan import Plan, Planner, Route
@@ -210,6 +211,15 @@ class Network:
         for link in links:
             self.link_bytes[link] += nbytes
             self.link_busy_ps[link] += busy_ps
+
+    def replay(self, visitor: Visitor) -> None:
+        """When each link is free; what it has carried."""
+        self.settle()
+        now = visitor.now
+        visitor.state(tuple([free - now if free > now else 0 for free in self.free_ps]))
+        visitor.count_list(self.link_bytes)
+        visitor.count_list(self.link_busy_ps)
+        self.bytes = visitor.count(self.bytes)
 
     @property
     def hop_bytes(self) -> int:

@@ -1,0 +1,134 @@
+"""Whether what two iterations touched moves evenly, and for how many more it may be trusted to.
+
+Each access of one iteration is compared with the same access of the next: its move per iteration.
+Accesses that move alike keep their relation for ever. Those that move differently must never meet,
+which is checked on the whole stretch that each group sweeps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from archsim.components.frontend import FrontEnd
+    from archsim.components.replay import LogEntry
+
+HBM = 4
+_REGION_BITS = 24
+_LOAD, _OPAQUE, _STORE, _PRODUCT = 10, 11, 12, 13
+
+
+@attrs.define(eq=False)
+class Sweep:
+    """All accesses of one kind that move by the same amount: their hull now."""
+
+    low: int
+    high: int
+
+    def over(self, move: int, times: int) -> tuple[int, int]:
+        """The hull over `times` more iterations."""
+        end = move * times
+        return self.low + min(0, end), self.high + max(0, end)
+
+
+@attrs.define(eq=False)
+class Evenness:
+    """Collects the accesses of an iteration on all cores."""
+
+    fronts: list[FrontEnd]
+    period_bytes: int
+    sweeps: dict[tuple[int, int, bool, int, int], Sweep] = attrs.field(factory=dict)
+    """Hull by (core, space, write, move, region); HBM is common to all cores and counted under core 0.
+
+    Regions cut HBM into pieces, so that the hull of far apart tensors does not cover what is between."""
+    loads: list[tuple[int, int, int, int, int]] = attrs.field(factory=list)
+    """(core, address, move, value, step) of every table word that changes."""
+
+    def compare(self, core: int, earlier: list[LogEntry], last: list[LogEntry]) -> bool:
+        """Match two iterations of a core; False where they differ in more than even moves."""
+        return len(earlier) == len(last) and all(
+            old[0] == new[0] and old[3] == new[3] and self._match(core, old, new)
+            for old, new in zip(earlier, last, strict=True)
+        )
+
+    def _match(self, core: int, old: LogEntry, new: LogEntry) -> bool:
+        what, where, much, write = new
+        move, change = where - old[1], much - old[2]
+        if what < _LOAD:
+            return not change and self._sweep(core, what, where, much, write, move)
+        if what == _LOAD:
+            kept = not move and where in self.fronts[core].stored
+            if (move or change) and not kept:
+                self.loads.append((core, where, move, much, change))
+            return True
+        if what == _PRODUCT:
+            return not (move and change)
+        if what == _OPAQUE:
+            return not change
+        return not move and (what == _STORE or not change)
+
+    def _sweep(self, core: int, what: int, where: int, much: int, write: bool, move: int) -> bool:
+        vlen = self.fronts[core].geometry.vlen
+        if move and ((what == HBM and move % self.period_bytes) or (what == 0 and move % vlen)):
+            # Such a move changes the channel and bank, or the place inside a vector: not the same work.
+            return False
+        low, high = where, where + much
+        region = 0
+        if what == HBM:
+            core, region = 0, where >> _REGION_BITS
+            if move:
+                low, high = low - low % self.period_bytes, high + -high % self.period_bytes
+        key = (core, what, write, move, region)
+        sweep = self.sweeps.get(key)
+        if sweep is None:
+            self.sweeps[key] = Sweep(low, high)
+        else:
+            sweep.low, sweep.high = min(sweep.low, low), max(sweep.high, high)
+        return True
+
+    def limit(self, times: int) -> int:
+        """The most further iterations, up to `times`, in which nothing uneven happens."""
+        for core, address, move, value, step in self.loads:
+            times = min(times, self._even_words(core, address, move, value, step, times))
+        while times and not (self._inside(times) and self._apart(times)):
+            times //= 2
+        return times
+
+    def _even_words(self, core: int, address: int, move: int, value: int, step: int, times: int) -> int:
+        words = self.fronts[core].int_mem
+        for i in range(1, times + 1):
+            at = address + i * move
+            if not 0 <= at < len(words):
+                return i - 1
+            word = words[at]
+            if (-1 if word is None else word) != value + i * step:
+                return i - 1
+        return times
+
+    def _inside(self, times: int) -> bool:
+        for (core, what, write, move, _), sweep in self.sweeps.items():
+            low, high = sweep.over(move, times)
+            limit = self.fronts[core].limits[what]
+            loaded = self.fronts[core].loaded
+            if move and not write and loaded and what < len(loaded) and loaded[what].missing(low, high) is not None:
+                return False
+            # A hull rounded to whole periods may reach beyond the last byte by less than one.
+            slack = self.period_bytes if what == HBM and move else 0
+            if move and (low < -slack or high > limit + slack):
+                return False
+        return True
+
+    def _apart(self, times: int) -> bool:
+        """Whether groups that move differently keep apart, where one of them writes or both open HBM rows."""
+        groups = sorted(self.sweeps.items(), key=lambda item: item[0])
+        for i, ((core, what, write, move, _), sweep) in enumerate(groups):
+            low, high = sweep.over(move, times)
+            for (core2, what2, write2, move2, _), sweep2 in groups[i + 1 :]:
+                if (core, what) != (core2, what2) or move == move2 or not (write or write2 or what == HBM):
+                    continue
+                low2, high2 = sweep2.over(move2, times)
+                if low < high2 and low2 < high:
+                    return False
+        return True
