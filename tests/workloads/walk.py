@@ -8,12 +8,13 @@ from typing import Any
 import attrs
 
 from archsim.isa.loops import match_loops
-from archsim.isa.program import Program
+from archsim.isa.program import Instruction, Program
 
 INTEGER = {
     "S_ADD_INT": lambda left, right: left + right,
     "S_SUB_INT": lambda left, right: left - right,
     "S_MUL_INT": lambda left, right: left * right,
+    "S_ADDI_INT": lambda left, right: left + right,
 }
 STICKY = {
     "C_SET_V_ROWS": "v_rows",
@@ -27,6 +28,7 @@ STICKY = {
     "C_SET_SCALE_REG": "scale",
     "C_SET_STRIDE_REG": "stride",
 }
+NOTHING = object()
 
 
 @attrs.define
@@ -34,68 +36,88 @@ class Step:
     """One executed instruction: register operands resolved, sticky state as it stands."""
 
     mnemonic: str
-    operands: dict[str, int | None]
+    operands: dict[str, Any]
     state: dict[str, tuple[int, ...]]
     phase: int
 
 
 def walk(program: Program, core: int = 0) -> Iterator[Step]:
     """Every executed instruction in program order; an integer that depends on data is None."""
-    code = program.instructions
-    ends = match_loops(code)
-    starts = {end: start for start, end in ends.items()}
-    images = program.header.int_mem
-    memory: dict[int, int | None] = dict(enumerate(images[core % len(images)] if images else ()))
-    registers: list[int | None] = [0] * 16
-    bases = [0] * 8
-    state: dict[str, tuple[int, ...]] = {"v_rows": (1, 1, 1), "m_tiles": (1, 0), "m_fetch": (1, 0), "stride": (0,)}
-    loops: list[int] = []
-    phase, pc = -1, 0
-    while pc < len(code):
-        instruction = code[pc]
-        name = instruction.opcode.mnemonic
-        operands: dict[str, int | None] = {}
+    return _Walk(program, core).steps()
+
+
+class _Walk:
+    def __init__(self, program: Program, core: int) -> None:
+        self.code = program.instructions
+        self.ends = match_loops(self.code)
+        self.starts = {end: start for start, end in self.ends.items()}
+        images = program.header.int_mem
+        self.memory: dict[int, int | None] = dict(enumerate(images[core % len(images)] if images else ()))
+        self.registers: list[int | None] = [0] * 16
+        self.bases = [0] * 8
+        self.state: dict[str, tuple[int, ...]] = {
+            "v_rows": (1, 1, 1), "m_tiles": (1, 0), "m_fetch": (1, 0), "stride": (0,)
+        }  # fmt: skip
+        self.loops: list[int] = []
+        self.phase, self.pc = -1, 0
+
+    def steps(self) -> Iterator[Step]:
+        while self.pc < len(self.code):
+            instruction = self.code[self.pc]
+            step = Step(instruction.opcode.mnemonic, self.operands(instruction), self.state, self.phase)
+            yield step
+            rd = instruction.values[0] if instruction.values else 0
+            if step.mnemonic.startswith("C_LOOP"):
+                self.loop(step, rd)
+            elif step.mnemonic.startswith("C_"):
+                self.control(step, rd)
+            else:
+                result = self.integer(step)
+                if result is not NOTHING and rd:
+                    assert result is None or 0 <= result < 1 << 32, f"{step.mnemonic}: {result}"
+                    self.registers[rd] = result
+            self.pc += 1
+
+    def operands(self, instruction: Instruction) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         for operand, value in zip(instruction.opcode.operands, instruction.values, strict=True):
-            operands[operand.name] = registers[value] if operand.kind == "gp" and operand.reads else value
-            if operand.kind == "a" and operand.reads:
-                operands[operand.name] = bases[value]
-        rd = instruction.values[0] if instruction.values else 0
-        yield Step(name, operands, state, phase)
-        result: Any = False
+            kept = {"gp": self.registers, "a": self.bases}.get(operand.kind) if operand.reads else None
+            found[operand.name] = value if kept is None else kept[value]
+        return found
+
+    def integer(self, step: Step) -> Any:
+        name, operands = step.mnemonic, step.operands
         if name in INTEGER:
-            left, right = operands["rs1"], operands["rs2"]
-            result = None if left is None or right is None else INTEGER[name](left, right)
-        elif name == "S_ADDI_INT":
-            result = None if operands["rs1"] is None else operands["rs1"] + operands["imm"]
-        elif name == "S_LUI_INT":
-            result = operands["imm"] << 12
-        elif name == "S_LD_INT":
-            result = memory.get(operands["rs1"] + operands["imm"], 0)
-        elif name == "S_ST_INT":
-            memory[operands["rs1"] + operands["imm"]] = operands["rd"]
-        elif name == "V_RED_MAX_IDX":
-            result = None
-        elif name == "C_SET_ADDR_REG":
-            bases[rd] = (operands["rs1"] << 32) + operands["rs2"]
-        elif name in STICKY:
-            state = {**state, STICKY[name]: tuple(operands.values())}
-        elif name == "C_PHASE":
-            phase = operands["imm"]
-        elif name in ("C_LOOP_START", "C_LOOP_START_R"):
-            trips = operands["imm"] if name == "C_LOOP_START" else operands["rs1"]
-            registers[rd] = trips
+            left, right = operands["rs1"], operands.get("rs2", operands.get("imm"))
+            return None if left is None or right is None else INTEGER[name](left, right)
+        if name == "S_ST_INT":
+            self.memory[operands["rs1"] + operands["imm"]] = operands["rd"]
+        if name == "S_LUI_INT":
+            return operands["imm"] << 12
+        if name == "S_LD_INT":
+            return self.memory.get(operands["rs1"] + operands["imm"], 0)
+        return None if name == "V_RED_MAX_IDX" else NOTHING
+
+    def control(self, step: Step, rd: int) -> None:
+        if step.mnemonic == "C_SET_ADDR_REG":
+            self.bases[rd] = (step.operands["rs1"] << 32) + step.operands["rs2"]
+        elif step.mnemonic == "C_PHASE":
+            self.phase = step.operands["imm"]
+        elif step.mnemonic in STICKY:
+            self.state = {**self.state, STICKY[step.mnemonic]: tuple(step.operands.values())}
+
+    def loop(self, step: Step, rd: int) -> None:
+        if step.mnemonic != "C_LOOP_END":
+            trips = step.operands["imm" if step.mnemonic == "C_LOOP_START" else "rs1"]
+            self.registers[rd] = trips
             if trips:
-                loops.append(trips)
+                self.loops.append(trips)
             else:
-                pc = ends[pc]
-        elif name == "C_LOOP_END":
-            loops[-1] -= 1
-            registers[rd] = loops[-1]
-            if loops[-1]:
-                pc = starts[pc]
-            else:
-                loops.pop()
-        if result is not False and rd:
-            assert result is None or 0 <= result < 1 << 32, f"{name}: {result}"
-            registers[rd] = result
-        pc += 1
+                self.pc = self.ends[self.pc]
+            return
+        self.loops[-1] -= 1
+        self.registers[rd] = self.loops[-1]
+        if self.loops[-1]:
+            self.pc = self.starts[self.pc]
+        else:
+            self.loops.pop()

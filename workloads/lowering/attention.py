@@ -25,7 +25,7 @@ class Unit:
     first: int
     rows: int
     index: int
-    """Number of the unit in its group."""
+    """Number of the unit among those that share the place for scores."""
 
 
 @attrs.frozen
@@ -38,18 +38,34 @@ class Work:
 
 def attention(c: Context) -> None:
     """Everything from normalised rows to the rows that the output projection takes."""
-    _Attention(c).run()
+    _Attention(c, together=False).run()
+
+
+def cached_attention(c: Context) -> None:
+    """Attention of queries that are in place, to keys and values that are all in HBM."""
+    _Attention(c, together=True).run_cached()
 
 
 class _Attention:
-    """One layer's attention while it is emitted."""
+    """One layer's attention while it is emitted; `together`: all head groups in one sequence of steps."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, together: bool) -> None:
         self.c = context
         self.groups = range(context.dims.q.blocks)
-        self.early = {group: self._early(group) for group in self.groups}
-        self.late = {group: self._late(group) for group in self.groups}
+        batches = [self._units(group) for group in self.groups]
+        if together:
+            batches = [[unit for batch in batches for unit in batch]]
+        batches = [[attrs.evolve(unit, index=i) for i, unit in enumerate(batch)] for batch in batches]
+        self.early = [self._early(batch) for batch in batches]
+        self.late = [self._late(batch) for batch in batches]
         self.loader = KvLoader(context, self._items())
+
+    def run_cached(self) -> None:
+        """Emit attention alone."""
+        for group in range(self.c.dims.kv.blocks):
+            self.loader.stored(value=False, kv_group=group)
+            self.loader.stored(value=True, kv_group=group)
+        self._work(self.early[0] + self.late[0])
 
     def run(self) -> None:
         """Emit it, in the order described above."""
@@ -74,15 +90,15 @@ class _Attention:
         c = self.c
         blen, rows = c.dims.view.blen, c.kind.q_rows
         places = [(s, first) for s in range(c.vectors.sequences) for first in range(0, rows, blen)]
-        return [Unit(group, s, first, min(blen, rows - first), i) for i, (s, first) in enumerate(places)]
+        return [Unit(group, s, first, min(blen, rows - first), 0) for s, first in places]
 
-    def _early(self, group: int) -> list[Work]:
+    def _early(self, units: list[Unit]) -> list[Work]:
         """Scores of as many units as there is room for."""
-        return [Work(output=False, unit=unit) for unit in self._units(group)[: self.c.vectors.score_units]]
+        return [Work(output=False, unit=unit) for unit in units[: self.c.vectors.score_units]]
 
-    def _late(self, group: int) -> list[Work]:
+    def _late(self, units: list[Unit]) -> list[Work]:
         """All outputs; each makes room for the scores of a unit that had none."""
-        units, room = self._units(group), self.c.vectors.score_units
+        room = self.c.vectors.score_units
         steps: list[Work] = []
         for index, unit in enumerate(units):
             steps.append(Work(output=True, unit=unit))
@@ -92,8 +108,8 @@ class _Attention:
     def _items(self) -> list[Item]:
         """Key and value tiles in the order in which they are first used."""
         order: dict[Item, None] = {}
-        for group in self.groups:
-            for work in self.early[group] + self.late[group]:
+        for early, late in zip(self.early, self.late, strict=True):
+            for work in early + late:
                 order.setdefault(self._item(work))
         return list(order)
 
@@ -112,7 +128,7 @@ class _Attention:
             row_work.rotate(c, target)
         c.phase("kv_store")
         row_work.store_kv(c, target, value, kv_group)
-        self.loader.stored(value, kv_group)
+        self.loader.stored(value=value, kv_group=kv_group)
 
     def _project_q(self, group: int) -> None:
         c, v = self.c, self.c.vectors
@@ -146,7 +162,8 @@ class _Attention:
     def _key_tiles(self, unit: Unit) -> int:
         """Key tiles that the unit attends to."""
         c = self.c
-        return ceil_div(unit.first + unit.rows, c.dims.view.hlen) if c.kind.causal else c.kind.key_tiles
+        end = c.first_row + unit.first + unit.rows
+        return ceil_div(end, c.dims.view.hlen) if c.kind.causal else c.kind.key_tiles
 
     def _set_tiles(self, unit: Unit, tiles: int) -> None:
         b, dims = self.c.b, self.c.dims
@@ -190,7 +207,7 @@ class _Attention:
         part = scores + (tiles - 1) * unit.rows
         if c.kind.causal:
             b.v_rows(unit.rows)
-            mask = c.vectors.key_mask + unit.first - (tiles - 1) * hlen
+            mask = c.vectors.key_mask + c.first_row + unit.first - (tiles - 1) * hlen
             b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(mask))
         elif c.kind.masked:
             b.v_rows(unit.rows, 1, 0)

@@ -27,6 +27,8 @@ class ForwardClass:
     masked: bool
     causal: bool
     head_rows: int
+    tail: int = 0
+    """Keys of the last tile where that is no full one and rows see no keys behind them."""
 
     @property
     def decodes(self) -> bool:
@@ -43,7 +45,8 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         raise WorkloadError(f"forward {forward.index}: prefill from row {forward.q_start}; expected from row 0")
     masked = forward.kind == "decode" or (forward.kv_rows % hlen > 0 and not causal)
     tiles = ceil_div(forward.kv_rows, hlen)
-    return ForwardClass(forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows)
+    tail = forward.kv_rows % hlen if causal else 0
+    return ForwardClass(forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows, tail)
 
 
 def row_fields(forward: Forward, hlen: int) -> dict[str, int]:

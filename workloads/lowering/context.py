@@ -12,11 +12,12 @@ from workloads.lowering.classes import ForwardClass
 from workloads.lowering.dims import Dims
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import VectorPlan
-from workloads.lowering.weights import Plan, Stream
+from workloads.lowering.weights import Stream
 
-A_WEIGHTS, A_KV, A_TABLES, A_LOGITS = range(4)
-"""HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits."""
+A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
+"""HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows."""
 
 BF16 = 2
 """Precision operand of BF16 transfers."""
@@ -62,7 +63,13 @@ class Cell:
     """Byte base of the biases: high word, low word."""
     CORE = 15
     """Index of this core."""
-    PEERS = 16
+    ROW = 16
+    """First query row of the row tile, counted from the forward's first."""
+    Q_START = 17
+    """Position of the forward's first query row."""
+    SPILL_BASE = 18
+    """Byte base of the spilled rows: high word, low word."""
+    PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
 
@@ -82,7 +89,26 @@ class Tensors:
     rope: Tensor
     masks: Tensor | None
     bias: tuple[Tensor, ...]
+    spill: tuple[Tensor, ...]
+    """BF16 rows between row tiles: residual, queries, keys and values; see `tiled`."""
     logits: Tensor | None
+
+
+@attrs.frozen(kw_only=True)
+class Tiling:
+    """Row tiles of a forward: all but the last are `full` rows of `rows`.
+
+    `plans` are those of the projections and of the rest, each once with itself as follower (all tiles
+    but the last) and once with what comes after the last tile.
+    """
+
+    tiles: int
+    rows: int
+    full: int
+    last_kind: ForwardClass
+    last_vectors: VectorPlan
+    projections: tuple[Plan, Plan]
+    rest: tuple[Plan, Plan]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -106,6 +132,11 @@ class Context:
     kv_buffers: int
     table: int
     """INT_MEM address of the first layer's table row."""
+    tiling: Tiling | None = None
+    """Where rows go through the layers in tiles; `kind` and `vectors` are then those of a full tile."""
+    last_tile: bool = False
+    first_row: int = 0
+    """First query row of a causal tile, counted from the forward's first."""
 
     @property
     def groups(self) -> int:

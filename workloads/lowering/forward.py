@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from workloads.lowering import norms
+from collections.abc import Callable
+
+from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
+from workloads.lowering.tiled import tiled_embed, tiled_layer
 
 
 def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, sampled: int) -> None:
@@ -20,8 +23,12 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     _start(c, fields, tokens, sampled)
     plan = sampling_plan(c, token_pitch, sampled, (0, 0))
     with b.loop(c.groups):
-        _embed(c, 1 if c.kind.decodes else token_pitch)
-        _layers(c)
+        if c.tiling is None:
+            _embed(c, 1 if c.kind.decodes else token_pitch)
+            _layers(c)
+        else:
+            tiled_embed(c)
+            _layer_loop(c, lambda: tiled_layer(c))
         head_norm(c)
         lm_head(c, plan)
         if c.groups > 1:
@@ -54,7 +61,9 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
     with b.reg() as value, b.reg() as product:
         fields.load(c, value, "q_start")
         _store_product(c, product, value, dims.kv.width, Cell.KV_WRITE)
-        _load_rope(c, value, product)
+        b.store(value, Cell.Q_START)
+        if c.tiling is None:
+            rows.load_rope(c, value, product)
         b.add(value, tokens)
         if c.kind.decodes:
             b.set(value, sampled)
@@ -81,17 +90,6 @@ def _store_product(c: Context, product: int, value: int, factor: int, cell: int)
     c.b.store(product, cell)
 
 
-def _load_rope(c: Context, position: int, offset: int) -> None:
-    """Cosines and sines of the query rows: [cos|sin][position][lane] in HBM."""
-    b, v, vlen = c.b, c.vectors, c.dims.view.vlen
-    b.address(A_TABLES, c.tensors.rope.base)
-    b.h_rows(c.kind.q_rows, vlen, 0)
-    b.emit("S_MUL_INT", offset, position, b.const(vlen))
-    b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, BF16)
-    b.add(offset, c.positions * vlen)
-    b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, BF16)
-
-
 def _load_masks(c: Context, tail: int) -> None:
     """The mask of `tail` keys (row tail - 1 of the table), or all of the table where attention is causal."""
     if c.tensors.masks is None or not (c.kind.masked or c.kind.causal):
@@ -109,27 +107,46 @@ def _load_masks(c: Context, tail: int) -> None:
 
 def _embed(c: Context, pitch: int) -> None:
     """Gather the rows of all query tokens, block by block."""
-    b, v, rows = c.b, c.vectors, c.kind.q_rows
-    b.h_rows(rows, c.dims.hidden.width, 0)
+    b, v, count = c.b, c.vectors, c.kind.q_rows
+    b.h_rows(count, c.dims.hidden.width, 0)
     for block, table in enumerate(c.tensors.embedding):
         b.address(A_TABLES, table.base)
         with c.offset(Cell.IDS, 0) as ids:
             for sequence in range(v.sequences):
-                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * rows), ids, A_TABLES, BF16)
+                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, BF16)
                 b.add(ids, pitch)
 
 
 def _layers(c: Context) -> None:
-    b = c.b
-    with b.reg(c.table) as row:
-        b.store(row, Cell.LAYER)
-    b.store(0, Cell.BIAS)
     first = c.vectors.activations(c.vectors.x)
     c.phase("norm")
     for block in range(c.dims.hidden.blocks):
         norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
+    _layer_loop(c, lambda: _layer(c))
+
+
+def _layer_loop(c: Context, body: Callable[[], None]) -> None:
+    """All layers: their bases and biases, then what `body` emits."""
+    b = c.b
+    with b.reg(c.table) as row:
+        b.store(row, Cell.LAYER)
+    b.store(0, Cell.BIAS)
     with b.loop(c.dims.model.layers):
-        _layer(c)
+        with b.reg() as row, b.reg() as high, b.reg() as low:
+            b.load(row, Cell.LAYER)
+            b.emit("S_LD_INT", high, row, 2)
+            b.emit("S_LD_INT", low, row, 3)
+            b.emit("C_SET_ADDR_REG", A_KV, high, low)
+        if c.tensors.bias:
+            _load_biases(c)
+        body()
+        with b.reg() as value:
+            b.load(value, Cell.LAYER)
+            b.add(value, LAYER_ROW)
+            b.store(value, Cell.LAYER)
+            b.load(value, Cell.SLOT)
+            b.add(value, _layer_slots(c))
+            b.store(value, Cell.SLOT)
     with b.reg() as slot:
         b.load(slot, Cell.SLOT)
         b.emit("S_SUB_INT", slot, slot, b.const(c.dims.model.layers * _layer_slots(c)))
@@ -138,14 +155,7 @@ def _layers(c: Context) -> None:
 
 def _layer(c: Context) -> None:
     """One layer. The sums of squares of its rows are there already: the layer before left them."""
-    b, v = c.b, c.vectors
-    with b.reg() as row, b.reg() as high, b.reg() as low:
-        b.load(row, Cell.LAYER)
-        b.emit("S_LD_INT", high, row, 2)
-        b.emit("S_LD_INT", low, row, 3)
-        b.emit("C_SET_ADDR_REG", A_KV, high, low)
-    if c.tensors.bias:
-        _load_biases(c)
+    v = c.vectors
     c.phase("norm")
     norms.finish(c, v.activations(v.x), v.normed)
     c.stream.begin(c.layer_plan)
@@ -153,13 +163,6 @@ def _layer(c: Context) -> None:
     output_projection(c)
     feed_forward(c)
     c.stream.end()
-    with b.reg() as value:
-        b.load(value, Cell.LAYER)
-        b.add(value, LAYER_ROW)
-        b.store(value, Cell.LAYER)
-        b.load(value, Cell.SLOT)
-        b.add(value, _layer_slots(c))
-        b.store(value, Cell.SLOT)
 
 
 def _layer_slots(c: Context) -> int:

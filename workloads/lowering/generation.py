@@ -13,7 +13,7 @@ from workloads.forwards import Forward, Schedule, Window
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import A_LOGITS, A_WEIGHTS, Cell, Context, Tensors
+from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, Cell, Context, Tensors, Tiling
 from workloads.lowering.dims import Dims, make_dims
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
@@ -23,9 +23,10 @@ from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, place_tensors, plan_matrix, stage_plans
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling import emit_masks
+from workloads.lowering.stages import HEAD, Plan, split_layer
 from workloads.lowering.tables import Tables, make_tables
-from workloads.lowering.vectors import VectorPlan, fit_program
-from workloads.lowering.weights import LAYER, Stream
+from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
+from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
 
 
@@ -63,6 +64,8 @@ class _Generation:
             head_rows=max(kind.head_rows for kind in kinds),
             key_tiles=max(kind.key_tiles for kind in kinds),
             masks=any(kind.masked or kind.causal for kind in kinds),
+            whole=any(plan.tiles == 1 for plan in self.vectors),
+            tiled=any(plan.tiles > 1 for plan in self.vectors),
         )
         if self._slots() > view.kv_slots:
             found = f"{self._slots()} KV scale slots for {self.sequences} sequences"
@@ -82,7 +85,7 @@ class _Generation:
         """Point the weight register at the stage behind this one."""
         b = self.b
         with b.reg() as high, b.reg() as low:
-            if stage == LAYER:
+            if stage not in (HEAD, ""):
                 b.load(low, Cell.LAYER)
                 b.emit("S_LD_INT", high, low, 4)
                 b.emit("S_LD_INT", low, low, 5)
@@ -98,6 +101,11 @@ class _Generation:
         b.scale_offset(self.hbm.scale_offset)
         if self.tensors.logits is not None:
             b.address(A_LOGITS, self.tensors.logits.base)
+        if self.tensors.spill:
+            with b.reg() as high, b.reg() as low:
+                b.load(high, Cell.SPILL_BASE)
+                b.load(low, Cell.SPILL_BASE + 1)
+                b.emit("C_SET_ADDR_REG", A_SPILL, high, low)
         emit_constants(b, self.dims.model.hidden, self.dims.model.norm_eps, self.dims.view.cores)
         self._switch("")
         self.stream.prologue(self.plans[0])
@@ -141,18 +149,37 @@ class _Generation:
     def _context(self, index: int) -> Context:
         kind: ForwardClass = self.rounds.classes[index]
         vectors: VectorPlan = self.vectors[index]
+        tiling = None
+        if vectors.tiles > 1:
+            tiling = self._tiling(kind, vectors)
+            kind = attrs.evolve(kind, q_rows=vectors.rows)
         return Context(
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
             layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
             positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
-            table=self.tables.layers,
+            table=self.tables.layers, tiling=tiling,
         )  # fmt: skip
+
+    def _tiling(self, kind: ForwardClass, vectors: VectorPlan) -> Tiling:
+        """Row tiles of a class, the last of which may be shorter."""
+        projections, rest = split_layer(self.dims)
+        depth = self.matrix.depth
+        last = attrs.evolve(kind, q_rows=kind.q_rows - (vectors.tiles - 1) * vectors.rows)
+        return Tiling(
+            tiles=vectors.tiles,
+            rows=vectors.rows,
+            full=kind.q_rows,
+            last_kind=last,
+            last_vectors=plan_vectors(self.dims, last, 1, MASKS + self.sequences),
+            projections=(Plan(projections, depth, projections), Plan(projections, depth, rest)),
+            rest=(Plan(rest, depth, rest), Plan(rest, depth)),
+        )
 
     def program(self, schedule: Schedule) -> Program:
         """The program with its header."""
         model, view, options = self.dims.model, self.dims.view, self.options
         passes = {
-            kind: self.sequences // vectors.sequences
+            kind: (self.sequences // vectors.sequences, vectors.tiles)
             for kind, vectors in zip(self.rounds.classes, self.vectors, strict=True)
         }
         header = Header(
@@ -174,8 +201,8 @@ class _Generation:
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
 
-    def _restream(self, passes: dict[ForwardClass, int]) -> dict[str, int]:
-        return {kind.kind: count for kind, count in passes.items()}
+    def _restream(self, passes: dict[ForwardClass, tuple[int, int]]) -> dict[str, int]:
+        return {kind.kind: groups * tiles for kind, (groups, tiles) in passes.items()}
 
     def _requires(self) -> dict[str, object]:
         view = self.dims.view
@@ -203,7 +230,7 @@ class _Generation:
     def _slots(self) -> int:
         return 2 * self.dims.model.layers * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
 
-    def _notes(self, passes: dict[ForwardClass, int]) -> tuple[str, ...]:
+    def _notes(self, passes: dict[ForwardClass, tuple[int, int]]) -> tuple[str, ...]:
         notes = [
             "RMSNorm gains and 1/sqrt(head_dim) are folded into the weights that follow",
             "KV cache: [layer][K|V][sequence][group of KV heads][token][lane], K after RoPE",
@@ -212,9 +239,10 @@ class _Generation:
             "sampled tokens do not steer the gather: ids are synthetic",
         ]
         notes += [
-            f"{kind.kind} of {kind.q_rows} rows: {count} passes over the weights, by groups of sequences"
-            for kind, count in passes.items()
-            if count > 1
+            f"{kind.kind} of {kind.q_rows} rows: {groups} x {tiles} passes over a layer's weights, "
+            "for groups of sequences x row tiles"
+            for kind, (groups, tiles) in passes.items()
+            if groups * tiles > 1
         ]
         return tuple(notes)
 

@@ -13,18 +13,21 @@ from workloads.lowering.dims import round_up
 
 @attrs.frozen(kw_only=True)
 class Tensor:
-    """A tensor stored `count` times (once a layer, say), `stride` bytes apart; `elements` each."""
+    """A tensor of `elements`, stored once or several times (once a layer, say), each at its byte base."""
 
     name: str
-    base: int
-    count: int
-    stride: int
+    bases: tuple[int, ...]
     elements: int
     format: Format
 
+    @property
+    def base(self) -> int:
+        """Byte base of the first copy."""
+        return self.bases[0]
+
     def at(self, index: int) -> int:
         """Byte base of copy `index`."""
-        return self.base + index * self.stride
+        return self.bases[index]
 
 
 class HbmMap:
@@ -49,12 +52,17 @@ class HbmMap:
         stride = round_up(codes, self.align)
         if scales and stride > self.scale_offset:
             raise WorkloadError(f"{self.where}: {name} takes {codes} B of codes; expected at most {self.scale_offset}")
-        spans = [(0, (count - 1) * stride + codes)]
-        if scales:
-            spans += [(index * stride + self.scale_offset, scales) for index in range(count)]
-        base = self._fit(spans, name)
-        self._busy = sorted(self._busy + [(base + start, base + start + size) for start, size in spans])
-        tensor = Tensor(name=name, base=base, count=count, stride=stride, elements=elements, format=fmt)
+        # A stack that reaches beyond the scale offset would lie on its own scales.
+        stacked = count * stride <= self.scale_offset or not scales
+        bases: list[int] = []
+        for first in (0,) if stacked else range(count):
+            copies = range(count) if stacked else range(1)
+            spans = [(0, copies[-1] * stride + codes)]
+            spans += [(copy * stride + self.scale_offset, scales) for copy in copies if scales]
+            base = self._fit(spans, name if stacked else f"{name}, copy {first},")
+            self._busy = sorted(self._busy + [(base + start, base + start + size) for start, size in spans])
+            bases += [base + copy * stride for copy in copies]
+        tensor = Tensor(name=name, bases=tuple(bases), elements=elements, format=fmt)
         self.tensors.append(tensor)
         return tensor
 
@@ -85,10 +93,11 @@ class HbmMap:
     def regions(self) -> tuple[dict[str, Any], ...]:
         """The map for a program's header: codes and scales of every tensor."""
         rows: list[dict[str, Any]] = []
-        for t in self.tensors:
-            tail = (t.count - 1) * t.stride
-            rows.append({"name": t.name, "base": t.base, "bytes": tail + t.format.code_bytes(t.elements)})
-            if t.format.block:
-                size = tail + t.format.scale_bytes(t.elements)
-                rows.append({"name": f"{t.name}.scales", "base": t.base + self.scale_offset, "bytes": size})
+        for tensor in self.tensors:
+            fmt, lowest = tensor.format, min(tensor.bases)
+            span = max(tensor.bases) - lowest
+            rows.append({"name": tensor.name, "base": lowest, "bytes": span + fmt.code_bytes(tensor.elements)})
+            if fmt.block:
+                size = span + fmt.scale_bytes(tensor.elements)
+                rows.append({"name": f"{tensor.name}.scales", "base": lowest + self.scale_offset, "bytes": size})
         return tuple(rows)

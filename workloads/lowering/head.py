@@ -9,6 +9,7 @@ from workloads.lowering.parallel import meet
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
 from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.tiled import load_head_rows
 from workloads.lowering.vectors import CONFIDENCE, MASKS, TRANSFER
 from workloads.lowering.weights import Rows
 
@@ -17,12 +18,15 @@ def head_norm(c: Context) -> None:
     """Normalise the rows that meet the LM head, to the place of normalised rows."""
     c.phase("norm")
     v = c.vectors
-    if v.head_rows == v.rows:
+    if c.tiling is None and v.head_rows == v.rows:
         source = v.activations(v.x)
         norms.finish(c, source, v.normed)  # the last projection left the sums of squares
         return
     source = v.head(v.compact)
-    _copy_rows(c, source)
+    if c.tiling is None:
+        _copy_rows(c, source)
+    else:
+        load_head_rows(c)
     norms.norm(c, source, v.normed)
 
 

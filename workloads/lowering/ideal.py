@@ -21,7 +21,7 @@ exp 1 + sum 8; negate, exp, add, reciprocal, two products; max 4 + subtract 2 + 
 
 
 def ideal_work(
-    dims: Dims, options: LoweringOptions, forwards: Sequence[Forward], passes: dict[ForwardClass, int]
+    dims: Dims, options: LoweringOptions, forwards: Sequence[Forward], passes: dict[ForwardClass, tuple[int, int]]
 ) -> dict[str, dict[str, int]]:
     """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue."""
     out: dict[str, dict[str, int]] = {}
@@ -38,7 +38,7 @@ def ideal_work(
     return out
 
 
-def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: int) -> dict[str, int]:
+def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> dict[str, int]:
     return {
         "tensor_cycles": _tensor(dims, forward),
         "vector_cycles": _vector(dims, forward),
@@ -90,17 +90,18 @@ def _vector(dims: Dims, forward: Forward) -> int:
     return model.layers * layer + sampled * (4 if greedy else _SAMPLE)
 
 
-def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: int) -> int:
-    """Weights once a pass, KV rows written and read, embedding rows, logits out and in again."""
+def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> int:
+    """Weights once a pass (groups of sequences, x row tiles), KV rows, embedding rows, logits out and in again."""
     model = dims.model
-    weights = options.weight_format.total_bytes(model.layers * model.layer_weights + model.head_weights)
+    groups, tiles = passes
+    weights = options.weight_format.total_bytes(model.layers * model.layer_weights * tiles + model.head_weights)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = model.layers * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
     embedding = forward.sequences * forward.q_rows * FORMATS["bf16"].total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
         logits = 2 * forward.sequences * forward.sampled_rows * FORMATS["mxfp8"].total_bytes(model.vocab)
-    return weights * passes + kv + embedding + logits
+    return weights * groups + kv + embedding + logits
 
 
 def _noc(dims: Dims, forward: Forward) -> int:

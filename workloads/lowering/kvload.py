@@ -32,7 +32,7 @@ class KvLoader:
         view = context.dims.view
         self._tile_cells = view.mlen * view.hlen * context.options.kv_format.cells
 
-    def stored(self, value: bool, kv_group: int) -> None:
+    def stored(self, *, value: bool, kv_group: int) -> None:
         """The rows of all sequences of a KV group have been stored to HBM."""
         self._stored.add((value, kv_group))
         self._pump()
@@ -77,8 +77,8 @@ class KvLoader:
                 last = index == c.kind.key_tiles - 1
                 if last and c.kind.masked:
                     _tail_elements(b)
-                elif last and c.kind.causal and c.kind.q_rows % c.dims.view.hlen:
-                    b.m_fetch(1, c.kind.q_rows % c.dims.view.hlen * width)
+                elif last and c.kind.tail:
+                    b.m_fetch(1, c.kind.tail * width)
                 else:
                     b.m_fetch(1, tile)
                 b.emit("H_PREFETCH_M", b.const(cell + index * self._tile_cells), source, A_KV, 0, 1)

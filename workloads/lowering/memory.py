@@ -10,7 +10,8 @@ from workloads.lowering.context import Tensors
 from workloads.lowering.dims import Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.weights import Plan, head_stage, layer_stage, ring_depth
+from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
+from workloads.lowering.tiled import spill_elements
 
 
 @attrs.frozen(kw_only=True)
@@ -22,6 +23,10 @@ class Extent:
     head_rows: int
     key_tiles: int
     masks: bool
+    whole: bool
+    """Whether some forwards go through the layers with all rows at once."""
+    tiled: bool
+    """Whether some go in row tiles."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,9 +52,18 @@ def plan_matrix(dims: Dims, options: LoweringOptions, extent: Extent) -> MatrixP
     if room < 1:
         found = f"{extent.key_tiles} key tiles of a sequence take {run} cells of Matrix SRAM"
         raise WorkloadError(f"{where}: {found}; expected fewer than {view.matrix_cells}")
-    depth = ring_depth((layer_stage(dims), head_stage(dims)), room, where)
+    depth = ring_depth(_stages(dims, extent), room, where)
     return MatrixPlan(
         depth=depth, kv_base=depth * tile, kv_buffers=buffers, cells=depth * tile + buffers * run
+    )
+
+
+def _stages(dims: Dims, extent: Extent) -> tuple[Stage, ...]:
+    """Every stage that the program goes through."""
+    return (
+        *((layer_stage(dims),) if extent.whole else ()),
+        *(split_layer(dims) if extent.tiled else ()),
+        head_stage(dims),
     )
 
 
@@ -89,6 +103,7 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
         ),
         rope=hbm.add("rope", bf16, 2 * extent.positions * view.vlen),
         masks=hbm.add("key_masks", bf16, view.hlen * view.vlen) if extent.masks else None,
+        spill=per_core_tensors("spill", bf16, spill_elements(dims, extent.positions)) if extent.tiled else (),
         bias=per_core_tensors("biases", bf16, model.layers * dims.biases * view.vlen) if model.qkv_bias else (),
     )
     return hbm, tensors

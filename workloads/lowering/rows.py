@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.context import A_KV, A_TABLES, BF16, Cell, Context
 from workloads.lowering.options import KV_SCHEMES
 
 
@@ -33,7 +33,7 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
     b.v_rows(rows)
     b.stride(c.dims.kv.width)
     scheme = KV_SCHEMES[c.options.kv_scheme]
-    renews = c.options.smoothed and c.kind.kind in ("warm", "full", "prefill")
+    renews = calibrates(c)
     for sequence in range(c.vectors.sequences):
         place = source + sequence * rows
         with (
@@ -60,3 +60,19 @@ def fold_unit(c: Context, target: int, rows: int, sequence: int, group: int, *, 
     b.m_group(dims.q_per_kv, dims.first_query(group))
     with c.offset(Cell.SLOT, c.slot(value, sequence, dims.kv_group(group))) as slot:
         b.emit("K_FOLD", c.v(target), c.v(target), slot)
+
+
+def load_rope(c: Context, position: int, offset: int) -> None:
+    """Cosines and sines of the query rows: [cos|sin][position][lane] in HBM."""
+    b, v, vlen = c.b, c.vectors, c.dims.view.vlen
+    b.address(A_TABLES, c.tensors.rope.base)
+    b.h_rows(c.kind.q_rows, vlen, 0)
+    b.emit("S_MUL_INT", offset, position, b.const(vlen))
+    b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, BF16)
+    b.add(offset, c.positions * vlen)
+    b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, BF16)
+
+
+def calibrates(c: Context) -> bool:
+    """Whether the forward writes every row of the cache, and so sets the channel scales."""
+    return c.options.smoothed and c.kind.kind in ("warm", "full", "prefill")

@@ -63,6 +63,8 @@ def make_tables(dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, to
             words[Cell.PEERS + index] = (core + 1 + index) % dims.view.cores
         if tensors.bias:
             words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
+        if tensors.spill:
+            words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
         images.append(tuple(words + _layer_rows(dims, tensors, core) + shared))
     return Tables(
         layers=layers, round_words=len(per_round), forward_words=len(per_forward), trips=tuple(trips), fields=fields,

@@ -6,7 +6,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.classes import ForwardClass, Rounds
-from workloads.lowering.dims import Dims, ceil_div
+from workloads.lowering.dims import Dims, ceil_div, round_up
 from workloads.lowering.weights import Rows
 
 CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
@@ -60,6 +60,8 @@ class VectorPlan:
     sampling_vectors: int
     needed: int
     """Vectors used in all, sampling apart."""
+    tiles: int = 1
+    """Row tiles that take turns through every layer; `rows` are one tile's (of the one sequence)."""
 
     def activations(self, base: int) -> Rows:
         """All rows at `base` as a GEMM operand."""
@@ -89,11 +91,12 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     rows = sequences * kind.q_rows
     view = dims.view
     stack = _Stack(first)
+    # First what row tiles of different sizes share.
+    key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
+    bias = stack.take(dims.biases)
     x, normed = stack.take(dims.hidden.blocks * rows), stack.take(dims.hidden.blocks * rows)
     statistics = stack.take(ceil_div(rows, view.vlen))
     cosines, sines = stack.take(kind.q_rows), stack.take(kind.q_rows)
-    key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
-    bias = stack.take(dims.biases)
     scratch_rows = min(rows, view.blen)
     scratch = stack.take(scratch_rows)
     area = stack.top
@@ -131,6 +134,20 @@ def fit_class(dims: Dims, kind: ForwardClass, sequences: int) -> VectorPlan | No
             plan = plan_vectors(dims, kind, count, MASKS + sequences)
             if plan.needed <= dims.view.vector_vectors:
                 return plan
+    return fit_tiles(dims, kind, MASKS + sequences)
+
+
+def fit_tiles(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
+    """The plan with the fewest row tiles that fits one sequence at a time; None if not even the smallest does."""
+    view = dims.view
+    for count in range(2, ceil_div(kind.q_rows, view.blen) + 1):
+        rows = round_up(ceil_div(kind.q_rows, count), view.blen)
+        if rows * (count - 1) >= kind.q_rows:
+            continue
+        plan = plan_vectors(dims, attrs.evolve(kind, q_rows=rows), 1, first)
+        # Between the sweeps all rows of a head group must fit, to be calibrated and quantised.
+        if max(plan.needed, plan.query + kind.q_rows) <= view.vector_vectors:
+            return attrs.evolve(plan, tiles=count)
     return None
 
 
@@ -148,7 +165,8 @@ def fit_program(dims: Dims, rounds: Rounds, sequences: int) -> tuple[Dims, list[
         fitting = [plan for plan in plans if plan is not None]
         if len(fitting) < len(plans):
             continue
-        passes = sum(sequences // plan.sequences * weight for plan, weight in zip(fitting, weights, strict=True))
+        each = (sequences // plan.sequences * plan.tiles for plan in fitting)
+        passes = sum(count * weight for count, weight in zip(each, weights, strict=True))
         if best is None or (passes, parts) < best:
             best, chosen = (passes, parts), (divided, fitting)
     if chosen is None:
@@ -158,6 +176,8 @@ def fit_program(dims: Dims, rounds: Rounds, sequences: int) -> tuple[Dims, list[
 
 def _too_small(dims: Dims, rounds: Rounds, sequences: int) -> WorkloadError:
     kind = max(rounds.classes, key=lambda kind: kind.q_rows)
-    needed = plan_vectors(dims, kind, 1, MASKS + sequences).needed
-    found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for one sequence"
+    tile = attrs.evolve(kind, q_rows=min(kind.q_rows, dims.view.blen))
+    plan = plan_vectors(dims, tile, 1, MASKS + sequences)
+    needed = max(plan.needed, plan.query + kind.q_rows)
+    found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for one row tile"
     return WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.vector_vectors}")

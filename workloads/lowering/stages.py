@@ -1,0 +1,223 @@
+"""The weight stream: matrices in the order of use, and where each of their tiles lies in the ring when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from archsim.errors import WorkloadError
+from workloads.lowering.dims import Columns, Dims, round_up
+
+LAYER, PROJECTIONS, REST, HEAD = "layer", "projections", "rest", "head"
+"""Stages: a layer; or its projections and what follows them, where row tiles take turns; the LM head."""
+
+
+@attrs.frozen
+class Gemm:
+    """One matrix of a stage: `n_tiles` column tiles of `k_tiles` tiles along the reduction."""
+
+    name: str
+    n_tiles: int
+    k_tiles: int
+    elements: int
+    """Stored elements of a tile: used lanes of a column block times BLEN."""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the matrix."""
+        return self.n_tiles * self.k_tiles
+
+
+@attrs.frozen
+class Stage:
+    """Matrices stored back to back in HBM in the order of use: a layer, or the LM head."""
+
+    name: str
+    gemms: tuple[Gemm, ...]
+    start: int = 0
+    """Element offset of the first tile from the base of the layer."""
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the stage."""
+        return sum(gemm.tiles for gemm in self.gemms)
+
+    @property
+    def elements(self) -> int:
+        """Stored elements of the stage."""
+        return sum(gemm.tiles * gemm.elements for gemm in self.gemms)
+
+    def sizes(self) -> list[int]:
+        """Elements of every tile in order."""
+        return [gemm.elements for gemm in self.gemms for _ in range(gemm.tiles)]
+
+
+def layer_stage(dims: Dims) -> Stage:
+    """The matrices of a layer: K, Q and V by head group, O, gate and up by column block, down."""
+    blen = dims.view.blen
+
+    def gemm(name: str, n_columns: int, reduction: Columns) -> Gemm:
+        return Gemm(name, n_columns // blen, reduction.blocks, reduction.width * blen)
+
+    gemms: list[Gemm] = []
+    for group in range(dims.q.blocks):
+        fresh = group == 0 or dims.kv_group(group) != dims.kv_group(group - 1)
+        gemms += [gemm(f"k{group}", dims.kv.width, dims.hidden)] if fresh else []
+        gemms += [gemm(f"q{group}", dims.q.width, dims.hidden)]
+        gemms += [gemm(f"v{group}", dims.kv.width, dims.hidden)] if fresh else []
+    gemms += [gemm(f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
+    for part, span in enumerate(dims.ffn_spans):
+        for block in span:
+            gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in ("gate", "up")]
+        inner = Columns(len(span), dims.ffn.width)
+        gemms += [gemm(f"down{part}.{block}", dims.hidden.width, inner) for block in range(dims.hidden.blocks)]
+    return Stage(LAYER, tuple(gemms))
+
+
+def split_layer(dims: Dims) -> tuple[Stage, Stage]:
+    """The layer's stage in two: the projections to queries, keys and values, and the rest."""
+    gemms = layer_stage(dims).gemms
+    count = next(index for index, gemm in enumerate(gemms) if gemm.name.startswith("o."))
+    first = Stage(PROJECTIONS, gemms[:count])
+    return first, Stage(REST, gemms[count:], first.elements)
+
+
+def head_stage(dims: Dims) -> Stage:
+    """The LM head by column chunk; the last chunk may be shorter."""
+    per_chunk = dims.view.vlen // dims.view.blen
+    gemms: list[Gemm] = []
+    left = dims.head_tiles
+    while left:
+        take = min(per_chunk, left)
+        size = dims.hidden.width * dims.view.blen
+        gemms.append(Gemm(f"head{len(gemms)}", take, dims.hidden.blocks, size))
+        left -= take
+    return Stage(HEAD, tuple(gemms))
+
+
+def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
+    """Slots of the ring: as many as fit, but one that leaves few of them idle at the end of a stage.
+
+    A stage's tiles begin at slot 0; where its tile count is no multiple of the depth the slots left over
+    stand idle until the next stage. Raises WorkloadError where one n-tile does not fit.
+    """
+    need = max(gemm.k_tiles for stage in stages for gemm in stage.gemms)
+    limit = min(room, _common_prefix(stages))
+    if limit < need:
+        found = f"room for {room} weight tiles in Matrix SRAM, {limit} of them usable"
+        raise WorkloadError(f"{where}: {found}; expected at least {need}")
+
+    def worth(depth: int) -> tuple[int, int]:
+        idle = max(round_up(stage.tiles, depth) - stage.tiles for stage in stages)
+        return depth - idle, depth
+
+    return max(range(need, limit + 1), key=worth)
+
+
+def _common_prefix(stages: tuple[Stage, ...]) -> int:
+    """Tiles at the start of every stage that have the same size: what may be fetched ahead blindly."""
+    count = 0
+    for sizes in zip(*(stage.sizes() for stage in stages), strict=False):
+        if len(set(sizes)) > 1:
+            break
+        count += 1
+    return count
+
+
+@attrs.frozen
+class Fetch:
+    """One H_PREFETCH_M of the stream: `count` tiles from element `offset` of a stage to `slot`."""
+
+    slot: int
+    count: int
+    elements: int
+    offset: int
+    next_stage: bool
+
+
+@attrs.frozen
+class Use:
+    """What happens at one n-tile: the tile runs it reads (slot, tiles), then the fetches that replace them."""
+
+    reads: tuple[tuple[int, int], ...]
+    fetches: tuple[Fetch, ...]
+
+    def follows(self, first: Use, index: int) -> bool:
+        """Whether this is `first` moved on by `index` n-tiles, so that one loop does both."""
+        if len(self.reads) > 1 or len(first.reads) > 1 or len(self.fetches) != 1 or len(first.fetches) != 1:
+            return False
+        (slot, tiles), (slot0, tiles0) = self.reads[0], first.reads[0]
+        f, f0 = self.fetches[0], first.fetches[0]
+        moved = slot == slot0 + index * tiles0 and tiles == tiles0
+        return (
+            moved
+            and (f.count, f.elements, f.next_stage) == (f0.count, f0.elements, f0.next_stage)
+            and (f.slot, f.count) == (slot, tiles)
+            and (f0.slot, f0.count) == (slot0, tiles0)
+            and f.offset == f0.offset + index * f0.count * f0.elements
+        )
+
+
+class Plan:
+    """Where every tile of a stage lies in the ring, and what is fetched when.
+
+    `follower` is the stage after it, whose first tiles are fetched while the last ones of this are used;
+    None stands for a stage at another base: the next layer's first, or the LM head.
+    """
+
+    def __init__(self, stage: Stage, depth: int, follower: Stage | None = None) -> None:
+        self.stage, self.depth = stage, depth
+        self.same_base = follower is not None
+        self._follower_start = follower.start if follower is not None else 0
+        self.sizes = stage.sizes()
+        self.offsets = [0]
+        for size in self.sizes:
+            self.offsets.append(self.offsets[-1] + size)
+        self.length = round_up(len(self.sizes), depth)
+
+    def uses(self) -> Iterator[tuple[Gemm, list[Use]]]:
+        """Every matrix with its n-tiles."""
+        position = 0
+        for gemm in self.stage.gemms:
+            uses: list[Use] = []
+            for _ in range(gemm.n_tiles):
+                uses.append(self._use(position, gemm.k_tiles))
+                position += gemm.k_tiles
+            yield gemm, uses
+        return
+
+    def tail(self) -> tuple[Fetch, ...]:
+        """Fetches into the slots that the end of the stage leaves idle."""
+        return tuple(self._fetches(len(self.sizes), self.length - len(self.sizes)))
+
+    def _use(self, position: int, tiles: int) -> Use:
+        slot = position % self.depth
+        first = min(tiles, self.depth - slot)
+        reads = ((slot, first),) if first == tiles else ((slot, first), (0, tiles - first))
+        return Use(reads, tuple(self._fetches(position, tiles)))
+
+    def _fetches(self, position: int, tiles: int) -> list[Fetch]:
+        out: list[Fetch] = []
+        for index in range(position, position + tiles):
+            ahead = index + self.depth
+            later = ahead >= self.length
+            ahead -= self.length if later else 0
+            if ahead >= len(self.sizes):
+                continue
+            offset = self.offsets[ahead] + (self._follower_start if later else self.stage.start)
+            one = Fetch(index % self.depth, 1, self.sizes[ahead], offset, later)
+            if out and _joins(out[-1], one):
+                out[-1] = attrs.evolve(out[-1], count=out[-1].count + 1)
+            else:
+                out.append(one)
+        return out
+
+
+def _joins(run: Fetch, one: Fetch) -> bool:
+    return (
+        one.slot == run.slot + run.count
+        and one.elements == run.elements
+        and one.next_stage == run.next_stage
+        and one.offset == run.offset + run.count * run.elements
+    )
