@@ -10,7 +10,7 @@ from archsim.errors import WorkloadError
 from workloads.forwards import Forward
 from workloads.lowering.dims import ceil_div
 
-ROW_FIELDS = ("q_start", "head_offset", "block_start", "committed", "tail")
+ROW_FIELDS = ("q_start", "head_offset", "head_start", "committed", "tail")
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
     return {
         "q_start": forward.q_start,
         "head_offset": forward.head_start - forward.q_start,
-        "block_start": forward.block_start,
+        "head_start": forward.head_start,
         "committed": forward.committed,
         "tail": (forward.kv_rows - 1) % hlen + 1,
     }

@@ -56,7 +56,7 @@ class Cell:
     HEAD = 10
     """Vector SRAM elements from the first query row to the first LM-head row."""
     TOKENS = 11
-    """INT_MEM address of sequence 0's first block token."""
+    """INT_MEM address of sequence 0's first LM-head token."""
     COMMITTED = 12
     """Positions of each sequence that take their token after this forward."""
     BIAS_BASE = 13

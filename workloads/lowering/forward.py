@@ -73,7 +73,7 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         _load_masks(c, value)
         fields.load(c, value, "head_offset")
         _store_product(c, product, value, dims.view.vlen, Cell.HEAD)
-        fields.load(c, value, "block_start")
+        fields.load(c, value, "head_start")
         b.add(value, tokens)
         b.store(value, Cell.TOKENS)
         fields.load(c, value, "committed")

@@ -9,7 +9,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
-from workloads.forwards import Forward, Schedule, Window
+from workloads.forwards import Forward, Schedule, Window, require_lowerable
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
@@ -38,6 +38,7 @@ def lower(
     window: Window | None = None,
 ) -> Program:
     """One program with the forwards of the schedule (or of a window of it); raises WorkloadError."""
+    require_lowerable(schedule)
     forwards = list((window or Window()).select(schedule.forwards()))
     generation = _Generation(model, forwards, view, options or LoweringOptions())
     generation.emit()
@@ -185,7 +186,11 @@ class _Generation:
         header = Header(
             name=f"{model.name} {schedule.name} on {view.name}",
             model={**attrs.asdict(model), "parameters": model.parameters},
-            schedule={**schedule.describe(), "committed_source": "static", "restream": self._restream(passes)},
+            schedule={
+                **schedule.describe(),
+                "committed_source": schedule.commit_source or "static",
+                "restream": self._restream(passes),
+            },
             requires=self._requires(),
             seed=options.seed,
             formats={"weights": options.weights, "kv": options.kv, "activations": options.acts, "vector_hbm": "mxfp8"},
