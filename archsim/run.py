@@ -46,7 +46,7 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
     end_ps = end_time(machine, complete)
     period = machine.params.period_ps
     cycles = -(-end_ps // period)
-    phases = _phases(machine)
+    phases = _phases(machine, end_ps)
     units: dict[str, UnitRecord] = {}
     for core in machine.cores:
         # Components keep kernel time; what replay skipped is in their totals already.
@@ -174,10 +174,14 @@ def _hbm(machine: Machine) -> dict[str, int]:
     return counters
 
 
-def _phases(machine: Machine) -> tuple[PhaseRecord, ...]:
-    """Per phase: time of core 0 (the stream is common to all), work summed over cores."""
+def _phases(machine: Machine, end_ps: int) -> tuple[PhaseRecord, ...]:
+    """Per phase: time of core 0 (the stream is common to all), work summed over cores.
+
+    What other cores still need when core 0 is done belongs to its last phase.
+    """
     names = [("start", "", "start"), *((p.name, p.step, p.operator) for p in machine.program.header.phases)]
     ledgers = [core.front.ledger.totals for core in machine.cores]
+    machine.cores[0].front.ledger.extend(end_ps)
     records = []
     for index, (name, step, operator) in enumerate(names):
         first = ledgers[0][index]

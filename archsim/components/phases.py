@@ -70,6 +70,8 @@ class PhaseLedger:
     """Latest known retirement of any operation, in kernel time."""
     skipped_ps: int = 0
     """Time that replay has skipped so far."""
+    last: PhaseTotals | None = None
+    """The phase that settled last."""
     _open: deque[PhaseRun] = attrs.field(factory=deque, init=False)
 
     def replay(self, visitor: Visitor) -> None:
@@ -102,11 +104,18 @@ class PhaseLedger:
             run.end_ps = front_ps + self.skipped_ps
         self.settle()
 
+    def extend(self, end_ps: int) -> None:
+        """The run goes on to `end_ps` elsewhere: the last settled phase lasts until then."""
+        if self.last is not None and end_ps > self.settled_ps:
+            self.last.time_ps += end_ps - self.settled_ps
+            self.settled_ps = end_ps
+
     def settle(self) -> None:
         """Book the time of every leading occurrence whose end is known."""
         runs = self._open
         while runs and runs[0].closed and not runs[0].pending:
             run = runs.popleft()
+            self.last = run.totals
             start = self.settled_ps
             if run.end_ps > start:
                 run.totals.time_ps += run.end_ps - start

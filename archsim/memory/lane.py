@@ -73,8 +73,8 @@ class Lane(BusState):
 
 MAX_BACKLOG = 4096
 """Read bursts of a backlog that are remembered for mixing with writes: 128 KiB of a channel."""
-PAST_PS = 1_000_000
-"""A bus that has been free for longer than this owes no turn to anybody."""
+PAST_PS = 100_000
+"""A bus that has been free for longer than this, which is more than any turn of direction, owes none."""
 
 
 def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool) -> int:
