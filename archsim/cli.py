@@ -127,6 +127,12 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         help=f"preset or TOML file (default: the machine the trace was made for, else {DEFAULT_MACHINE})",
     )
     run.add_argument("--issue", choices=("serial", "overlap"), help="issue mode (default: the machine's own)")
+    run.add_argument(
+        "--replay",
+        choices=("on", "off"),
+        default="off",
+        help="skip loop iterations that repeat exactly; spreads refresh evenly (default: off)",
+    )
     run.add_argument("--json", metavar="FILE|-", help="write all statistics as JSON; -: to stdout, not the text")
     run.add_argument("--csv", metavar="DIR", help="write the tables as CSV files into DIR")
     run.add_argument("--timeline", metavar="FILE", help="write a timeline for ui.perfetto.dev")
@@ -143,7 +149,8 @@ def _run(arguments: argparse.Namespace) -> int:
     params = load_machine(arguments.machine or _made_for(program))
     with contextlib.ExitStack() as stack:
         observers = _observers(arguments, program, stack)
-        result = simulate(program, params, issue=arguments.issue, observers=observers)
+        replay = arguments.replay == "on"
+        result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay)
     _write(result, arguments)
     return 0 if result.complete else INTERRUPTED
 

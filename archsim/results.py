@@ -110,3 +110,5 @@ class RunResult:
     committed_tokens: int
     forwards: int
     notes: tuple[str, ...] = ()
+    replayed_ps: int = 0
+    """Part of `time_ps` that replay skipped; no part of the JSON, which is the same either way."""

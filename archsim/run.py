@@ -30,7 +30,8 @@ def simulate(
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
     An interrupt (Ctrl-C) ends the run early; the result then has `complete` = False and covers what
-    was simulated. Raises ArchsimError: TraceError, ConfigError, MemoryFault, ProgramFault, DeadlockError.
+    was simulated. With `replay`, loop iterations that repeat exactly are skipped, and refresh is spread
+    evenly over the data instead of coming in windows. Raises ArchsimError: TraceError, ConfigError, MemoryFault, ProgramFault, DeadlockError.
     """
     machine = build(program, params, issue, observers, ReplaySettings() if replay else None)
     complete = True
@@ -80,6 +81,7 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
         committed_tokens=sum(int(f["committed"]) * int(f["sequences"]) for f in header.forwards) if complete else 0,
         forwards=len(header.forwards),
         notes=header.notes,
+        replayed_ps=machine.replayer.replayed_ps if machine.replayer else 0,
     )
 
 

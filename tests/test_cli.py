@@ -37,8 +37,9 @@ class Desk:
         self.asked["machine"] = name
         return name
 
-    def simulate(self, program: Program, params: str, *, issue: str | None, observers: Any) -> Any:
+    def simulate(self, program: Program, params: str, *, issue: str | None, observers: Any, replay: bool) -> Any:
         self.asked["issue"] = issue
+        assert not replay
         for observer in observers:
             observer.slice("core0.vector", "V_EXP_V", 0, 7, 0)
             observer.phase(0, 0, 0, 7)
@@ -50,6 +51,8 @@ class Desk:
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk = Desk()
+    # Before the machine's module is replaced: looking the real function up loads it.
+    monkeypatch.setattr(archsim, "simulate", desk.simulate)
     machine = SimpleNamespace(
         load_machine=desk.load_machine,
         dump_machine=lambda params: f'name = "{params}"\n',
@@ -58,7 +61,6 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setitem(sys.modules, "archsim.machine", machine)
     monkeypatch.setattr("archsim.isa.trace.read_program", desk.read_program)
     monkeypatch.setitem(sys.modules, "workloads.validate", SimpleNamespace(table=lambda: "vlen cycles\n"))
-    monkeypatch.setattr(archsim, "simulate", desk.simulate, raising=False)
     return desk
 
 
