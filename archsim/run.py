@@ -29,9 +29,10 @@ def simulate(
 ) -> RunResult:
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
-    An interrupt (Ctrl-C) ends the run early; the result then has `complete` = False and covers what
-    was simulated. With `replay`, loop iterations that repeat exactly are skipped, and refresh is spread
-    evenly over the data instead of coming in windows. Raises ArchsimError: TraceError, ConfigError, MemoryFault, ProgramFault, DeadlockError.
+    With `replay`, loop iterations that repeat exactly are skipped, and refresh is spread evenly over the
+    data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the result then has
+    `complete` = False and covers what was simulated. Raises ArchsimError: TraceError, ConfigError,
+    MemoryFault, ProgramFault, DeadlockError.
     """
     machine = build(program, params, issue, observers, ReplaySettings() if replay else None)
     complete = True

@@ -7,7 +7,8 @@ instruction is tried again, unless the wait itself steps over it.
 from __future__ import annotations
 
 from archsim.components.decode import Decoded, Handler, Wait
-from archsim.components.frontend import WORD, FrontEnd
+from archsim.components.frontend import FrontEnd
+from archsim.components.frontstate import WORD
 from archsim.components.replay import LOAD, PRODUCT
 from archsim.errors import ProgramFault
 
