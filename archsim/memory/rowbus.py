@@ -14,6 +14,7 @@ class RowBuses:
     pseudo_channels: int
     common: int = 0
     own: dict[int, int] = attrs.field(factory=dict)
+    _known: dict[tuple[int, ...], tuple[int, ...]] = attrs.field(factory=dict, init=False)
 
     def free(self, channels: tuple[int, ...]) -> int:
         """When the first of the buses of these channels is free.
@@ -24,8 +25,20 @@ class RowBuses:
         own, common = self.own, self.common
         if not own:
             return common
-        per = self.pseudo_channels
-        return min([own.get(c // per, common) for c in channels])
+        find = own.get
+        earliest = -1
+        for bus in self._buses(channels):
+            until = find(bus, common)
+            if until < earliest or earliest < 0:
+                earliest = until
+        return earliest
+
+    def _buses(self, channels: tuple[int, ...]) -> tuple[int, ...]:
+        """The buses of these channels, each once."""
+        buses = self._known.get(channels)
+        if buses is None:
+            buses = self._known[channels] = tuple(sorted({channel // self.pseudo_channels for channel in channels}))
+        return buses
 
     def replay(self, visitor: Visitor) -> None:
         """When each bus is free."""
@@ -43,6 +56,6 @@ class RowBuses:
             self.common = until
             own.clear()
             return
-        for channel in channels:
-            bus = channel // self.pseudo_channels
-            own[bus] = max(until, own.get(bus, 0))
+        for bus in self._buses(channels):
+            if until > own.get(bus, 0):
+                own[bus] = until
