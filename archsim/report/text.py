@@ -6,6 +6,7 @@ from archsim.report.account import (
     GROUPS,
     UnitKind,
     group_times,
+    kind_of,
     largest,
     per_second,
     ratio_tenths,
@@ -21,7 +22,7 @@ WIDTH = 100
 """No line is longer, in columns."""
 
 _MAX_KINDS = 9
-_MAX_NOTES = 3
+_MAX_NOTES = 2
 _SHORT = {"queue_full": "queue", "sram_port": "sram"}
 
 
@@ -50,13 +51,22 @@ def _head(result: RunResult) -> list[str]:
     lines = []
     if not result.complete:
         lines.append(f"PARTIAL (interrupted at {human_time(result.time_ps)} of simulated time)")
-    schedule = _name(result.schedule, "")
-    program = _name(result.program, "program") + (f", schedule {schedule}" if schedule else "")
-    lines.append(f"{program}, on {_name(result.machine, 'machine')}, issue {result.issue}")
+    # A generated program's name tells model, schedule and machine; say only what it leaves out.
+    title, schedule, machine = (
+        _name(result.program, "program"),
+        _name(result.schedule, ""),
+        _name(result.machine, "machine"),
+    )
+    title += f", schedule {schedule}" if schedule and schedule not in title else ""
+    title += f", on {machine}" if machine not in title else ""
+    lines.append(f"{title}, issue {result.issue}")
     lines.append(
         f"time     {human_time(result.time_ps)} ({result.cycles:,} cycles), "
         f"{result.instructions:,} instructions, {_count(result.forwards, 'forward')}"
     )
+    if result.replayed_ps:
+        share = percent(ratio_tenths(result.replayed_ps, result.time_ps))
+        lines.append(f"replay   {share} of the time skipped as exact repetition; refresh spread evenly")
     lines.append(_tokens(result))
     return [*lines, *_bound(result)]
 
@@ -70,29 +80,36 @@ def _tokens(result: RunResult) -> str:
         return "tokens   none committed"
     text = f"tokens   {result.committed_tokens:,} committed, {tokens_per_second(result):,.1f} tokens/s"
     if result.forwards:
-        per_forward = result.committed_tokens / result.forwards
-        per_token = result.forwards / result.committed_tokens
-        text += f", {per_forward:.4g} tokens per forward, {per_token:.4g} forwards per token"
+        text += f", {result.forwards / result.committed_tokens:.4g} forwards per token"
+    whole = result.schedule.get("forwards")
+    if isinstance(whole, int) and whole > result.forwards:
+        text += f" (a window of {whole:,} forwards)"
     return text
 
 
 def _bound(result: RunResult) -> list[str]:
     parts = []
     for kind in ("program", "ideal"):
-        found = largest(result.bounds, kind)
+        found = _largest_by_step(result, kind) or largest(result.bounds, kind)
         if found:
             share = percent(ratio_tenths(found[1], result.time_ps))
-            parts.append(f"{kind} bound {found[0]} {human_time(found[1])} = {share} of measured")
-    return ["bound    " + "; ".join(parts)] if parts else []
+            parts.append(f"{kind} {found[0]} {human_time(found[1])} = {share}")
+    return ["bound    " + "; ".join(parts) + " of measured"] if parts else []
+
+
+def _largest_by_step(result: RunResult, kind: str) -> tuple[str, int] | None:
+    """Each kind of forward is bound by something of its own: those together bound the run more closely."""
+    bounds = [step.bounds[kind].largest for step in result.steps if kind in step.bounds]
+    if len(bounds) < len(result.steps) or not any(value for _, value in bounds):
+        return None
+    names = dict.fromkeys(name for name, value in bounds if value)
+    return "+".join(names), sum(value for _, value in bounds)
 
 
 def _steps(result: RunResult) -> list[str]:
     if not result.steps:
         return []
-    head = (
-        f"{'step':<9}{'forwards':>9}{'per forward':>15}{'tokens':>8}"
-        f"{'program bound':>27}{'ideal bound':>27}"
-    )
+    head = f"{'step':<9}{'forwards':>9}{'per forward':>15}{'tokens':>8}{'program bound':>27}{'ideal bound':>27}"
     return [head, *(_step(step) for step in result.steps)]
 
 
@@ -126,8 +143,20 @@ def _units(result: RunResult) -> list[str]:
     lines += [_unit(kind) for kind in working if kind in shown]
     if len(working) > len(shown):
         lines.append(f"and {_count(len(working) - len(shown), 'less busy kind')} of unit, all in --json")
+    lines += _busiest(result, shown)
     if resting:
         lines.append("idle all the time: " + ", ".join(resting))
+    return lines
+
+
+def _busiest(result: RunResult, kinds: list[UnitKind]) -> list[str]:
+    """Where one of several units does most of the work, its own share."""
+    lines = []
+    for kind in kinds:
+        mine = {path: unit.busy_cycles for path, unit in result.units.items() if kind_of(path) == kind.name}
+        top = max(mine, key=lambda path: mine[path], default="")
+        if kind.count > 1 and top and (mine[top] - kind.busy // kind.count) * 10 > result.cycles:
+            lines.append(f"busiest of {kind.label}: {top}, {percent(ratio_tenths(mine[top], result.cycles))} busy")
     return lines
 
 
@@ -155,11 +184,8 @@ def _rows(hbm: dict[str, int]) -> str:
     if "row_hits" not in hbm:
         return "         rows and refresh not modelled by this memory"
     hits, misses, conflicts = (hbm.get(f"row_{what}", 0) for what in ("hits", "misses", "conflicts"))
-    rate = percent(ratio_tenths(hits, hits + misses + conflicts))
-    return (
-        f"         row hit rate {rate} ({hits:,} hits, {misses:,} misses, {conflicts:,} conflicts), "
-        f"{_count(hbm.get('refreshes', 0), 'refresh', 'es')}"
-    )
+    opened = f"{misses + conflicts:,} of {_count(hits + misses + conflicts, 'page visit')} opened a row"
+    return f"         {opened}, {_count(hbm.get('refreshes', 0), 'DRAM refresh', 'es')}"
 
 
 def _groups(result: RunResult) -> list[str]:
@@ -168,16 +194,18 @@ def _groups(result: RunResult) -> list[str]:
         return []
     shares = dict(zip(GROUPS, tenths([times[group] for group in GROUPS]), strict=True))
     parts = [f"{group} {percent(shares[group])}" for group in GROUPS if times[group]]
-    lines = ["work     " + ", ".join(parts) + " of time"]
+    lines = ["work     exposed: " + ", ".join(parts) + " of time"]
     extra = refresh_extra_ps(result.steps)
     if extra is not None:
         share = percent(ratio_tenths(extra, result.time_ps))
-        lines.append(f"refresh  {human_time(extra)} = {share} of time: warm steps beyond as many refine steps")
+        lines.append(f"refresh  of the KV cache {human_time(extra)} = {share}: warm steps beyond as many refine steps")
     return lines
 
 
 def _notes(result: RunResult) -> list[str]:
-    lines = [f"note: {note}" for note in result.notes[:_MAX_NOTES]]
-    if len(result.notes) > _MAX_NOTES:
-        lines.append(f"and {_count(len(result.notes) - _MAX_NOTES, 'more note')}, all in --json")
+    # What is not measured but assumed matters most to the reader.
+    notes = sorted(result.notes, key=lambda note: "synthetic" not in note)
+    lines = [f"note: {note}" for note in notes[:_MAX_NOTES]]
+    if len(notes) > _MAX_NOTES:
+        lines.append(f"and {_count(len(notes) - _MAX_NOTES, 'more note')}, all in --json")
     return lines

@@ -8,8 +8,8 @@ from tests.report.sample import sample, unit
 EXPECTED = """\
 llada-8b, schedule dual, on pair, issue overlap
 time     3 ms (3,000,000 cycles), 123,456 instructions, 2 forwards
-tokens   3 committed, 1,000.0 tokens/s, 1.5 tokens per forward, 0.6667 forwards per token
-bound    program bound hbm 2.7 ms = 90.0 % of measured; ideal bound hbm 2.4 ms = 80.0 % of measured
+tokens   3 committed, 1,000.0 tokens/s, 0.6667 forwards per token
+bound    program hbm 2.7 ms = 90.0 %; ideal hbm 2.4 ms = 80.0 % of measured
 
 step      forwards    per forward  tokens              program bound                ideal bound
 warm             1       2.000 ms       1       hbm 1.800 ms  90.0 %   compute 1.500 ms  75.0 %
@@ -21,10 +21,10 @@ dma x2              90.0     0.0     0.0     0.0     0.0     0.0     5.0     0.0
 idle all the time: kv x2
 
 HBM      2 GB read, 48 MB written, 682.7 GB/s = 83.3 % of peak 819.2 GB/s
-         row hit rate 99.9 % (999 hits, 1 misses, 0 conflicts), 42 refreshes
+         1 of 1,000 page visits opened a row, 42 DRAM refreshes
 NoC      2.048 GB carried, 4.096 GB x hops; hottest link r0 -> core0, 66.7 % busy
-work     transformer 60.0 %, sampling 13.3 %, kv 26.7 % of time
-refresh  1 ms = 33.3 % of time: warm steps beyond as many refine steps
+work     exposed: transformer 60.0 %, sampling 13.3 %, kv 26.7 % of time
+refresh  of the KV cache 1 ms = 33.3 %: warm steps beyond as many refine steps
 
 note: weights are synthetic
 """
@@ -60,7 +60,7 @@ def test_a_full_report_fits_a_screen() -> None:
     assert len(lines) <= 35
     assert max(map(len, lines)) <= WIDTH
     assert "and 7 less busy kinds of unit, all in --json" in lines
-    assert "and 6 more notes, all in --json" in lines
+    assert "and 7 more notes, all in --json" in lines
     assert [line.split()[0] for line in lines if line.startswith("unit")] == [f"unit{x}" for x in letters[-9:]]
 
 
@@ -78,3 +78,25 @@ def test_an_empty_run_has_a_report() -> None:
 
 def test_percent_shows_one_digit() -> None:
     assert [percent(share) for share in (0, 5, 125, 1000)] == ["0.0 %", "0.5 %", "12.5 %", "100.0 %"]
+
+
+def test_replay_and_a_window_are_said() -> None:
+    text = render(sample(replayed_ps=1_500_000_000, schedule={"name": "dual", "forwards": 256}))
+    assert "replay   50.0 % of the time skipped as exact repetition; refresh spread evenly\n" in text
+    assert "tokens   3 committed, 1,000.0 tokens/s, 0.6667 forwards per token (a window of 256 forwards)\n" in text
+
+
+def test_the_unit_that_does_most_of_its_kind_is_named() -> None:
+    text = render(sample(units={"core0.dma0": unit(2_500_000), "core0.dma1": unit(10_000)}))
+    assert "busiest of dma x2: core0.dma0, 83.3 % busy\n" in text
+
+
+def test_what_is_synthetic_is_noted_first() -> None:
+    lines = render(sample(notes=("layout", "scheme", "ids are synthetic"))).splitlines()
+    assert lines[-3:] == ["note: ids are synthetic", "note: layout", "and 1 more note, all in --json"]
+
+
+def test_the_bound_of_a_run_is_that_of_its_steps_together() -> None:
+    steps = tuple(step for step in sample().steps if step.step == "warm") * 2
+    text = render(sample(steps=steps))
+    assert "bound    program hbm 3.6 ms" in text
