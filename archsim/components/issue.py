@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
 from archsim.components.frontend import FrontEnd
@@ -65,6 +67,20 @@ def push(front: FrontEnd, decoded: Decoded, operation: Operation, queue: int) ->
     return None
 
 
+def queued(fill: Callable[[FrontEnd, Decoded, Operation], None]) -> Handler:
+    """Handler of instructions whose unit has one queue: wait for room, `fill` an operation in, push it."""
+
+    def handler(front: FrontEnd, decoded: Decoded) -> Wait:
+        queue = front.queues[decoded.queue]
+        if len(queue.items) >= queue.depth:
+            return front.wait_room(queue, decoded)
+        operation = Operation(decoded, front.time_ps, front.phase)
+        fill(front, decoded, operation)
+        return push(front, decoded, operation, decoded.queue)
+
+    return handler
+
+
 def _vector(front: FrontEnd, decoded: Decoded) -> Wait:
     unit = front.next_vector
     queue = front.queues[decoded.queue + unit]
@@ -126,11 +142,8 @@ def _tensor(front: FrontEnd, decoded: Decoded) -> Wait:
     return push(front, decoded, operation, decoded.queue + unit)
 
 
-def _scalar(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _scalar(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     if decoded.length_cost is None:
         operation.latency, operation.cycles = decoded.latency, decoded.interval
     else:
@@ -140,7 +153,6 @@ def _scalar(front: FrontEnd, decoded: Decoded) -> Wait:
     enter(front, decoded, operation)
     _integer_effects(front, decoded)
     decoded.busy += operation.cycles
-    return push(front, decoded, operation, decoded.queue)
 
 
 def _integer_effects(front: FrontEnd, decoded: Decoded) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from archsim.components.decode import Decoded, Handler, Wait
+from archsim.components.decode import Decoded, Handler
 from archsim.components.footprint import transfer_rows, unaligned
 from archsim.components.frontend import FrontEnd
-from archsim.components.issue import enter, push
+from archsim.components.issue import enter, queued
 from archsim.components.operation import Operation
 from archsim.components.replay import IDS, REMOTE
 from archsim.components.transfer import Transfer
@@ -78,11 +78,8 @@ def _touch_vectors(
     front.check_loaded(decoded, 0, write, low, high)
 
 
-def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _prefetch_matrix(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     fmt = decoded.number_format
     assert fmt is not None
     _, source, base, strided, _ = decoded.values
@@ -95,14 +92,10 @@ def _prefetch_matrix(front: FrontEnd, decoded: Decoded) -> Wait:
     operation.transfer = transfer
     enter(front, decoded, operation)
     _touch_hbm(front, decoded, operation, transfer, fmt)
-    return push(front, decoded, operation, decoded.queue)
 
 
-def _move_vectors(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _move_vectors(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     fmt = decoded.number_format
     assert fmt is not None
     target, source, base, strided, _ = decoded.values
@@ -116,14 +109,10 @@ def _move_vectors(front: FrontEnd, decoded: Decoded) -> Wait:
     operation.transfer = transfer
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, not store)
     _touch_hbm(front, decoded, operation, transfer, fmt)
-    return push(front, decoded, operation, decoded.queue)
 
 
-def _gather(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _gather(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     fmt = decoded.number_format
     assert fmt is not None
     target, ids, base, _ = decoded.values
@@ -150,7 +139,6 @@ def _gather(front: FrontEnd, decoded: Decoded) -> Wait:
     for start, size in extents:
         if start + size > front.limits[4]:
             raise front.out_of_range(decoded, 4, start, start + size)
-    return push(front, decoded, operation, decoded.queue)
 
 
 def token_id(front: FrontEnd, decoded: Decoded, address: int) -> int:
@@ -177,11 +165,8 @@ def token_id(front: FrontEnd, decoded: Decoded, address: int) -> int:
     return known
 
 
-def _kv(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _kv(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     rows = front.v_rows
     operation.cycles = rows * decoded.interval
     operation.latency = operation.cycles + decoded.latency - decoded.interval + front.kv_pipeline
@@ -191,7 +176,6 @@ def _kv(front: FrontEnd, decoded: Decoded) -> Wait:
     if decoded.mnemonic == "K_STORE":
         _store_kv(front, decoded, operation, rows)
     decoded.busy += operation.cycles
-    return push(front, decoded, operation, decoded.queue)
 
 
 def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int) -> None:
@@ -209,11 +193,8 @@ def _rows_high(front: FrontEnd, low: int) -> int:
     return low + ((front.v_rows - 1) * front.v_stride + 1) * front.geometry.vlen
 
 
-def _put(front: FrontEnd, decoded: Decoded) -> Wait:
-    queue = front.queues[decoded.queue]
-    if len(queue.items) >= queue.depth:
-        return front.wait_room(queue, decoded)
-    operation = Operation(decoded, front.time_ps, front.phase)
+@queued
+def _put(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     rows = front.v_rows
     operation.rows_a = rows
     core = front.value(decoded.values[2], decoded)
@@ -230,7 +211,6 @@ def _put(front: FrontEnd, decoded: Decoded) -> Wait:
     operation.transfer = Transfer([], True, nbytes, rows, core, target, _rows_high(front, target))
     enter(front, decoded, operation)
     front.phase.totals.noc_bytes += nbytes
-    return push(front, decoded, operation, decoded.queue)
 
 
 HANDLERS: dict[str, Handler] = {
