@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from archsim.errors import ArchsimError
@@ -10,7 +11,6 @@ from archsim.errors import ArchsimError
 USAGE = """\
 usage: python -m workloads list                             models and schedules by name
        python -m workloads schedule NAME [options]          row counts of every forward
-       python -m workloads study [options]                  a model's schedules side by side
        python -m workloads MODEL --schedule NAME [options]  lower a model to a program
 Each takes --help."""
 
@@ -18,8 +18,9 @@ Each takes --help."""
 COMMANDS = {
     "list": ("workloads.cli", "list_main"),
     "schedule": ("workloads.cli", "schedule_main"),
-    "study": ("workloads.study", "main"),
 }
+PIPE_CLOSED = 141
+"""Exit status when the reader of the output has gone, as of a program ended by SIGPIPE."""
 LOWER = ("workloads.lowering.cli", "main")
 
 
@@ -31,15 +32,16 @@ def main(argv: list[str]) -> int:
     module, function = COMMANDS.get(argv[0], LOWER)
     try:
         run = getattr(importlib.import_module(module), function)
-        return int(run(argv[1:] if argv[0] in COMMANDS else argv))
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        print(f"workloads: {argv[0]}: needs {module}, which this installation lacks", file=sys.stderr)
-        return 2
+        code = int(run(argv[1:] if argv[0] in COMMANDS else argv))
+        sys.stdout.flush()
+        return code
     except ArchsimError as error:
         print(f"workloads: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; point it elsewhere so that nothing fails at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Number formats as storage: bits per element, elements per shared scale, bytes in HBM.
 
 Element layouts follow the OCP Microscaling Formats (MX) specification v1.0 (2023): blocks of 32
-elements share one 8-bit E8M0 scale. Values are the business of `archsim.isa.semantics`.
+elements share one 8-bit E8M0 scale. Only storage is modelled here, not values.
 """
 
 from __future__ import annotations
