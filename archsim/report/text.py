@@ -90,7 +90,8 @@ def _tokens(result: RunResult) -> str:
 def _bound(result: RunResult) -> list[str]:
     parts = []
     for kind in ("program", "ideal"):
-        found = _largest_by_step(result, kind) or largest(result.bounds, kind)
+        candidates = [bound for bound in (_largest_by_step(result, kind), largest(result.bounds, kind)) if bound]
+        found = max(candidates, key=lambda bound: bound[1], default=None)
         if found:
             share = percent(ratio_tenths(found[1], result.time_ps))
             parts.append(f"{kind} {found[0]} {human_time(found[1])} = {share}")
