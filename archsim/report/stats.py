@@ -70,7 +70,11 @@ STATISTICS = (
     Statistic("units.<path>.stall_cycles.hbm", "cycles", "waited for data because HBM was the slowest part"),
     Statistic("units.<path>.stall_cycles.noc", "cycles", "waited for data because the network was the slowest part"),
     Statistic("units.<path>.stall_cycles.fetch", "cycles", "waited for instructions"),
-    Statistic("units.<path>.stall_cycles.barrier", "cycles", "waited for other cores at a barrier; waits for what they send count as noc"),
+    Statistic(
+        "units.<path>.stall_cycles.barrier",
+        "cycles",
+        "waited for other cores at a barrier; waits for what they send count as noc",
+    ),
     Statistic("units.<path>.instructions", "instructions", "instructions the unit carried out"),
     Statistic("units.<path>.<counter>", "end of its name", "counter of this kind of unit only, such as bytes moved"),
     Statistic("hbm.read_bytes", "bytes", "read from HBM, all channels"),
