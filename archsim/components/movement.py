@@ -15,29 +15,31 @@ from archsim.isa.formats import Format
 Extents = list[tuple[int, int]]
 
 
-def _extents(front: FrontEnd, fmt: Format, base: int, offset: int, rows: int, width: int, pitch: int) -> Extents:
+def _extents(front: FrontEnd, decoded: Decoded, base: int, offset: int, rows: int, width: int, pitch: int) -> Extents:
     """Byte ranges of `rows` rows of `width` elements, `pitch` elements apart, codes then scales."""
+    fmt = decoded.number_format
+    assert fmt is not None
     if pitch == width or rows == 1:
         rows, width = 1, rows * width
-    extents = []
-    for row in range(rows):
-        element = offset + row * pitch
-        extents.append((base + element * fmt.bits // 8, fmt.code_bytes(width)))
+    elements = [offset + row * pitch for row in range(rows)]
+    extents = [(base + element * fmt.bits // 8, fmt.code_bytes(width)) for element in elements]
     if fmt.block:
+        if rows > 1 and pitch % fmt.block:
+            raise _off_block(front, decoded, "stride", pitch, fmt)
         scales = base + front.scale
-        for row in range(rows):
-            element = offset + row * pitch
-            extents.append((scales + element // fmt.block, fmt.scale_bytes(width)))
+        extents += [(scales + element // fmt.block, fmt.scale_bytes(width)) for element in elements]
     return extents
+
+
+def _off_block(front: FrontEnd, decoded: Decoded, what: str, value: int, fmt: Format) -> MemoryFault:
+    expected = f"expected a multiple of the {fmt.block}-element scale block"
+    return MemoryFault(f"{front.path}: {decoded.place}: HBM element {what} {value}; {expected}")
 
 
 def _offset(front: FrontEnd, decoded: Decoded, register: int, fmt: Format) -> int:
     offset = front.value(register, decoded)
     if fmt.block and offset % fmt.block:
-        raise MemoryFault(
-            f"{front.path}: {decoded.place}: HBM element offset {offset}; "
-            f"expected a multiple of the {fmt.block}-element scale block"
-        )
+        raise _off_block(front, decoded, "offset", offset, fmt)
     return offset
 
 
@@ -87,7 +89,7 @@ def _prefetch_matrix(front: FrontEnd, decoded: Decoded, operation: Operation) ->
     elements = front.fetch_elements or geometry.mlen * (geometry.hlen if decoded.stream else geometry.blen)
     offset = _offset(front, decoded, source, fmt)
     pitch = front.stride if strided else elements
-    extents = _extents(front, fmt, front.bases[base], offset, front.fetch_tiles, elements, pitch)
+    extents = _extents(front, decoded, front.bases[base], offset, front.fetch_tiles, elements, pitch)
     transfer = Transfer(extents, False, sum(size for _, size in extents), 0)
     operation.transfer = transfer
     enter(front, decoded, operation)
@@ -104,7 +106,7 @@ def _move_vectors(front: FrontEnd, decoded: Decoded, operation: Operation) -> No
     rows, width, blocks, block_pitch = transfer_rows(front, decoded, default)
     offset = _offset(front, decoded, source, fmt)
     pitch = front.stride if strided else width
-    extents = _extents(front, fmt, front.bases[base], offset, rows, width, pitch)
+    extents = _extents(front, decoded, front.bases[base], offset, rows, width, pitch)
     transfer = Transfer(extents, store, sum(size for _, size in extents), rows * blocks)
     operation.transfer = transfer
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, not store)
@@ -123,7 +125,7 @@ def _gather(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     extents: Extents = []
     for address in range(low, low + rows):
         element = token_id(front, decoded, address) * width
-        extents += _extents(front, fmt, front.bases[base], element, 1, width, width)
+        extents += _extents(front, decoded, front.bases[base], element, 1, width, width)
     transfer = Transfer(extents, False, sum(size for _, size in extents), rows * blocks)
     operation.transfer = transfer
     front.boards[3].read(low, low + rows, operation, front.time_ps)
@@ -184,7 +186,7 @@ def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int
     target, _, base, _, _ = decoded.values
     width = min(front.geometry.vlen, front.stride or front.geometry.vlen)
     offset = _offset(front, decoded, target, fmt)
-    extents = _extents(front, fmt, front.bases[base], offset, rows, width, front.stride or width)
+    extents = _extents(front, decoded, front.bases[base], offset, rows, width, front.stride or width)
     operation.transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
     _touch_hbm(front, decoded, operation, operation.transfer, fmt)
 

@@ -44,6 +44,9 @@ MEMORY = {
     "H_PREFETCH_V gp0, gp5, a0": (
         f"{at(5, 'H_PREFETCH_V')}: HBM element offset 16; expected a multiple of the 32-element scale block"
     ),
+    "C_SET_STRIDE_REG gp5\nH_PREFETCH_V gp0, gp0, a0, 1": (
+        f"{at(6, 'H_PREFETCH_V')}: HBM element stride 16; expected a multiple of the 32-element scale block"
+    ),
     "K_STORE gp5, gp0, a0, gp0": (
         f"{at(5, 'K_STORE')}: HBM element offset 16; expected a multiple of the 32-element scale block"
     ),
