@@ -143,6 +143,11 @@ def test_bf16(value: float, code: int) -> None:
     assert blocks.scales.shape == (0,)
 
 
+def test_unscaled_formats_have_no_scales() -> None:
+    assert quantise(np.ones((3, 4, 5)), NUMBERS["fp32"], axis=1).scales.shape == (3, 0, 5)
+    assert round_trip(np.float64(0.1), NUMBERS["bf16"]) == 0.10009765625
+
+
 def test_unscaled_formats_keep_nan() -> None:
     assert np.isnan(round_trip(np.array([np.nan]), NUMBERS["bf16"])).all()
     assert np.isnan(round_trip(np.array([np.nan]), NUMBERS["fp32"])).all()

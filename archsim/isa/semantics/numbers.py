@@ -34,7 +34,7 @@ class Blocks(NamedTuple):
     """A quantised array: codes in its shape, and scale bytes with `axis` shortened to its number of blocks.
 
     Codes are int8 for integer elements and unsigned bit patterns for floating ones. Formats without scales
-    have an empty array of scales.
+    have a scale array of length 0 along the axis.
     """
 
     codes: Codes
@@ -103,7 +103,7 @@ def quantise(array: npt.ArrayLike, number: Number, block: int = BLOCK, axis: int
     """
     values = np.asarray(array, dtype=np.float64)
     if not number.scaled:
-        return Blocks(_bits_of(values, number), np.zeros(0, np.uint8))
+        return Blocks(_bits_of(values, number), _no_scales(values, axis))
     groups = _grouped(values, block, axis)
     bad = ~np.isfinite(groups).all(axis=-1)
     sound = np.where(bad[..., None], 0.0, groups)
@@ -206,3 +206,9 @@ def _ungrouped(groups: npt.NDArray[Any], shape: tuple[int, ...], axis: int) -> n
     count, block = groups.shape[-2:]
     flat = groups.reshape(*groups.shape[:-2], count * block)[..., : shape[axis]]
     return np.moveaxis(flat, -1, axis)
+
+
+def _no_scales(values: Reals, axis: int) -> npt.NDArray[np.uint8]:
+    shape = list(values.shape or (0,))
+    shape[axis] = 0
+    return np.zeros(shape, np.uint8)
