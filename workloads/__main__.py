@@ -1,4 +1,4 @@
-"""`python -m workloads`: list models and schedules, show a schedule, or lower a model to a trace."""
+"""`python -m workloads`: list models and schedules, show a schedule, run a study, or lower a model to a trace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from archsim.errors import ArchsimError
 USAGE = """\
 usage: python -m workloads list                             models and schedules by name
        python -m workloads schedule NAME [options]          row counts of every forward
+       python -m workloads study NAME [options]             an experiment beside the simulator
        python -m workloads MODEL --schedule NAME [options]  lower a model to a program
 Each takes --help."""
 
@@ -18,6 +19,7 @@ Each takes --help."""
 COMMANDS = {
     "list": ("workloads.cli", "list_main"),
     "schedule": ("workloads.cli", "schedule_main"),
+    "study": ("workloads.study", "main"),
 }
 PIPE_CLOSED = 141
 """Exit status when the reader of the output has gone, as of a program ended by SIGPIPE."""
