@@ -1,0 +1,1 @@
+"""Values of instructions and number formats: pure numpy, no clock."""
