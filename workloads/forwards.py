@@ -14,7 +14,22 @@ from archsim.errors import WorkloadError
 KINDS = ("warm", "refine", "full", "prefill", "decode", "store")
 _JSON_FIELDS = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
 # Printed only for schedules that use them.
-_JSON_EXTRAS = ("scattered", "branches", "free_commits", "gap_rows", "operators")
+_JSON_EXTRAS = (
+    "scattered",
+    "branches",
+    "free_commits",
+    "gap_rows",
+    "operators",
+    "network",
+    "layers",
+    "weight_density",
+    "soft_rows",
+    "soft_terms",
+    "score_passes",
+    "policy_parameters",
+    "compared_rows",
+    "provisional",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +48,8 @@ class OperatorRows:
     """Query rows of attention."""
     feedforward: int
     """Rows of the output projection and the feed-forward part."""
+    output: int | None = None
+    """Rows of the output projection where they differ from those of the feed-forward part."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,12 +97,42 @@ class Forward:
     """Rows whose two largest logits are also compared."""
     operators: OperatorRows | None = None
     """Rows per operator; None: `q_rows` everywhere."""
+    network: str = ""
+    """Network beside the model that the forward goes through, with `layers` layers of the model's width and
+    weights of its own; empty: the model."""
+    layers: int = 0
+    """Layers that run; 0: all of them."""
+    weight_density: float = 1.0
+    """Share of the layers' weights that is stored and multiplied."""
+    soft_rows: int = 0
+    """Query rows whose input is a weighted sum of embedding rows instead of one of them."""
+    soft_terms: int = 0
+    """Embedding rows in such a sum; 0: all, which is a product with the whole embedding."""
+    score_passes: int = 0
+    """Further passes of the queries over all keys, with softmax and without values, to choose keys to keep."""
+    policy_parameters: int = 0
+    """Weights of a small network that every sampled row goes through, to choose rows."""
+    compared_rows: int = 0
+    """Rows whose probabilities are kept and compared with those of the forward before."""
+    provisional: int = 0
+    """Tokens fixed in a run or lane that others decide over; those that the output keeps are in `committed`."""
+
+
+ABSTRACT_ONLY = "abstract only"
+"""Evidence of schedules of which only an abstract is known: what it leaves open is an option, and figures are
+not to be validated against."""
 
 
 class Schedule(attrs.AttrsInstance, Protocol):
     """A denoising schedule: options in, forwards out. Schedules are frozen attrs classes."""
 
     name: ClassVar[str]
+    kind: ClassVar[str]
+    """What it is about: "core", "caching", "steps" or "speculative"."""
+    evidence: ClassVar[str]
+    """What its row counts rest on: "code run", "code read", "abstract only", ..."""
+    source: ClassVar[str]
+    """Publication or repository."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -118,9 +165,13 @@ def require_lowerable(schedule: Schedule) -> None:
 
 
 def header(schedule: Schedule) -> dict[str, Any]:
-    """Name, resolved options and, where they depend on data, the source of the commit counts."""
-    source = {} if schedule.commit_source is None else {"commit_source": schedule.commit_source}
-    return {"name": schedule.name, **schedule.params, **source}
+    """Name, resolved options, where commit counts that depend on data come from, and what is known too little of."""
+    out = {"name": schedule.name, **schedule.params}
+    if schedule.commit_source is not None:
+        out["commit_source"] = schedule.commit_source
+    if schedule.evidence == ABSTRACT_ONLY:
+        out["evidence"] = ABSTRACT_ONLY
+    return out
 
 
 def summarize(schedule: Schedule) -> dict[str, Any]:
@@ -174,7 +225,9 @@ def schedule_json(schedule: Schedule, window: Window | None = None) -> dict[str,
 
 
 def _json_value(value: Any) -> Any:
-    return attrs.asdict(value) if isinstance(value, OperatorRows) else value
+    if isinstance(value, OperatorRows):
+        return attrs.asdict(value, filter=lambda _, rows: rows is not None)
+    return value
 
 
 def run_lengths(values: Iterable[object]) -> str:

@@ -72,7 +72,7 @@ def test_ancestral_draws_are_seeded_and_complete() -> None:
     [
         ({"prompt": 5}, "prompt 5 with block 8; expected prompt to be whole blocks"),
         ({"num_steps": 7}, "num-steps 7 with block 8, which leaves masks; expected a step for each row"),
-        ({"counts": "1x7 0 1x8 0"}, "commit counts given with first_hitting, which fixes them; expected sampler "),
+        ({"counts": "1x7 0 1x8 0"}, "commit counts given with sampler first_hitting, which fixes them; expected no"),
         ({"context": 4}, "context 4 with block 8; expected at least a block"),
         ({"sampler": "ancestral", "counts": "7 0 8"}, "counts: ends after 3 forwards with 0 masked rows to go"),
     ],

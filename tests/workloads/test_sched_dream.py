@@ -14,7 +14,7 @@ from workloads.schedules.dream_time import time_steps
 
 NO_MEAN = (
     "commit counts depend on the data, and no mean is published for these options; "
-    "expected commits FILE or counts"
+    "expected commits FILE, counts, or a mean"
 )
 ROWS = rows("schedules_dream.csv")
 PLAIN = [row for row in ROWS if row["cache"] == "none"]

@@ -12,7 +12,7 @@ from workloads.schedules import FastDllmSchedule
 
 NO_MEAN = (
     "commit counts depend on the data, and no mean is published for these options; "
-    "expected commits FILE or counts"
+    "expected commits FILE, counts, or a mean"
 )
 FIRST = rows("schedules_fast_dllm.csv")
 LATER = rows("schedules_fast_dllm_later.csv")
@@ -102,7 +102,7 @@ def test_threshold_one_commits_one_token_a_forward() -> None:
         ({"select": "factor", "version": "first", "counts": "8 8"},
          "select factor with the first version, which lacks it; expected version later"),
         ({"select": "static", "counts": "8 8"},
-         "commit counts given with select static, which fixes them; expected threshold or factor"),
+         "commit counts given with select static, which fixes them; expected no commit counts"),
         ({"block": 5}, "gen 16 with block 5; expected gen to be a multiple of block"),
         ({"counts": "8 8", "commits": "x"}, "both commits and counts are given; expected one of them"),
     ],

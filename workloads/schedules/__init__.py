@@ -1,4 +1,4 @@
-"""Denoising schedules by name. A new one is a file with a frozen attrs class and a row in `SCHEDULES`."""
+"""Denoising schedules by name. A new one is a file with a frozen attrs class, named in `SCHEDULES`."""
 
 from __future__ import annotations
 
@@ -24,49 +24,32 @@ from workloads.schedules.fast_dllm import FastDllmSchedule
 from workloads.schedules.fast_dllm_dream import FastDllmDreamSchedule
 from workloads.schedules.freedave import FreedaveSchedule
 from workloads.schedules.llada import LladaSchedule
-from workloads.schedules.options import flag
+from workloads.schedules.options import flag, option_fields
 from workloads.schedules.prophet import ProphetSchedule
 from workloads.schedules.window_diffusion import WindowDiffusionSchedule
 
-__all__ = [
-    "SCHEDULES",
-    "AutoregressiveSchedule",
-    "Bd3lmSchedule",
-    "DaedalSchedule",
-    "DinferBlockSchedule",
-    "DinferSchedule",
-    "DkvDecodeSchedule",
-    "DkvGreedySchedule",
-    "DllmCacheSchedule",
-    "DparallelSchedule",
-    "DreamSchedule",
-    "FastDllmDreamSchedule",
-    "FastDllmSchedule",
-    "FreedaveSchedule",
-    "LladaSchedule",
-    "ProphetSchedule",
-    "WindowDiffusionSchedule",
-    "build_schedule",
-]
-
 SCHEDULES: dict[str, type[Schedule]] = {
-    "autoregressive": AutoregressiveSchedule,
-    "llada": LladaSchedule,
-    "dream": DreamSchedule,
-    "fast-dllm": FastDllmSchedule,
-    "fast-dllm-dream": FastDllmDreamSchedule,
-    "dkv-decode": DkvDecodeSchedule,
-    "dkv-greedy": DkvGreedySchedule,
-    "dllm-cache": DllmCacheSchedule,
-    "dparallel": DparallelSchedule,
-    "prophet": ProphetSchedule,
-    "freedave": FreedaveSchedule,
-    "daedal": DaedalSchedule,
-    "dinfer": DinferSchedule,
-    "dinfer-block": DinferBlockSchedule,
-    "window-diffusion": WindowDiffusionSchedule,
-    "bd3lm": Bd3lmSchedule,
+    schedule.name: schedule
+    for schedule in (
+        AutoregressiveSchedule,
+        LladaSchedule,
+        DreamSchedule,
+        FastDllmSchedule,
+        FastDllmDreamSchedule,
+        DkvDecodeSchedule,
+        DkvGreedySchedule,
+        DllmCacheSchedule,
+        DparallelSchedule,
+        ProphetSchedule,
+        FreedaveSchedule,
+        DaedalSchedule,
+        DinferSchedule,
+        DinferBlockSchedule,
+        WindowDiffusionSchedule,
+        Bd3lmSchedule,
+    )
 }
+"""Every schedule by its name, in the order in which lists show them."""
 
 
 def build_schedule(name: str, **options: Any) -> Schedule:
@@ -79,7 +62,7 @@ def build_schedule(name: str, **options: Any) -> Schedule:
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(SCHEDULES)}"
         raise WorkloadError(f"schedule {name}: unknown; {hint}")
     kind = SCHEDULES[name]
-    fields = {field.name.rstrip("_"): field for field in attrs.fields(kind)}
+    fields = {field.name.rstrip("_"): field for field in option_fields(kind)}
     given = {key.rstrip("_"): value for key, value in options.items()}
     for key in given:
         if key not in fields:

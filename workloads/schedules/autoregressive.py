@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.options import check_options, option, option_values
+from workloads.forwards import Forward
+from workloads.schedules.base import ScheduleBase
+from workloads.schedules.options import option
 
 
 @attrs.frozen(kw_only=True)
-class AutoregressiveSchedule:
+class AutoregressiveSchedule(ScheduleBase):
     """Prefill the prompt, which gives the first token, then one decode forward for each further token.
 
     Forward i sends token i-1 and attends to prompt + i rows; only its last row meets the LM head. The last
@@ -21,24 +22,13 @@ class AutoregressiveSchedule:
     """
 
     name: ClassVar[str] = "autoregressive"
-    commit_source: ClassVar[None] = None
-    unlowerable: ClassVar[None] = None
+    kind: ClassVar[str] = "core"
+    evidence: ClassVar[str] = "closed form"
+    source: ClassVar[str] = "the usual decoder loop"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     batch: int = attrs.field(default=1, metadata=option("sequences generated together", minimum=1))
-
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
 
     def forwards(self) -> Iterator[Forward]:
         """The prefill and gen - 1 decode forwards."""

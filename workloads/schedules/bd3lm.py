@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Stream,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
-from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.commits import Stream, drain
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class Bd3lmSchedule:
+class Bd3lmSchedule(Logged, BlockSchedule):
     """Blocks left to right; a forward sends the block, and one more stores its K/V once it is empty.
 
     `prompt` rows stand in the cache already; without any, the first generated row is the start token. Beyond
@@ -40,7 +34,9 @@ class Bd3lmSchedule:
     """
 
     name: ClassVar[str] = "bd3lm"
-    published: ClassVar[None] = None
+    kind: ClassVar[str] = "core"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2503.09573; kuleshov-group/bd3lms 1c3e8f4"
     unlowerable: ClassVar[str] = "forwards that store K/V have no LM-head rows, and the backbone is no LLaMA"
 
     gen: int = attrs.field(metadata=option("generated rows", minimum=2))
@@ -52,48 +48,32 @@ class Bd3lmSchedule:
     )
     cache: str = attrs.field(default="on", metadata=option("KV cache", choices=("on", "off")))
     context: int = attrs.field(default=1024, metadata=option("rows attended to at most", minimum=1))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block)
+    def _check(self) -> None:
+        super()._check()
         if self.prompt % self.block:
             raise refusal(self, f"prompt {self.prompt} with block {self.block}", "prompt to be whole blocks")
         if self.context < self.block:
             raise refusal(self, f"context {self.context} with block {self.block}", "at least a block")
-        if self.sampler == "ancestral":
-            check_commits(self, drawn=True)
-        elif self.commits or self.counts:
-            raise refusal(self, "commit counts given with first_hitting, which fixes them", "sampler ancestral")
-        elif self.num_steps < self.block and self.as_ == "ideal":
+        if self.fixed_by and self.num_steps < self.block and self.ideal:
             found = f"num-steps {self.num_steps} with block {self.block}, which leaves masks"
             raise refusal(self, found, "a step for each row, or as implemented")
 
     @property
-    def commit_source(self) -> str | None:
-        """Where the commit counts come from."""
-        return None if self.sampler == "first_hitting" else source_text(self, "drawn row by row as the algorithm does")
+    def fixed_by(self) -> str:
+        """First hitting commits one token a forward."""
+        return "sampler first_hitting" if self.sampler == "first_hitting" else ""
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
+    def drawn(self) -> str:
+        """The ancestral sampler's draws."""
+        return "drawn row by row as the algorithm does"
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        recorded = commit_stream(self) if self.commits or self.counts else None
+        recorded = self.stream() if self.recorded else None
         draw, index, stored = random.Random(self.seed), 0, self.prompt
-        for block in range(self.gen // self.block):
+        for block in range(self.blocks):
             start = self.prompt + block * self.block
             masked, step = self.block - (start == 0), 0
             for committed in self._block_counts(masked, recorded, draw):
@@ -108,7 +88,7 @@ class Bd3lmSchedule:
     def _block_counts(self, masked: int, recorded: Stream | None, draw: random.Random) -> Iterator[int]:
         """Commits of a block's forwards, the storing one (0) included."""
         if recorded is not None:
-            yield from self._recorded_counts(masked, recorded)
+            yield from drain(recorded, masked)
         elif self.sampler == "first_hitting":
             yield from [1] * min(masked, self.num_steps)
             if masked > self.num_steps:
@@ -119,12 +99,6 @@ class Bd3lmSchedule:
             if recorded is not None:
                 recorded.take(0)
             yield 0
-
-    def _recorded_counts(self, masked: int, recorded: Stream) -> Iterator[int]:
-        while masked:
-            committed = recorded.take(masked, least=1).committed
-            yield committed
-            masked -= committed
 
     def _drawn_counts(self, masked: int, draw: random.Random) -> Iterator[int]:
         for left in range(self.num_steps, 0, -1):
@@ -144,5 +118,5 @@ class Bd3lmSchedule:
             query = Rows(end - kv_rows, kv_rows)
         kind = "store" if masked == 0 else "refine" if self.cache == "on" else "full"
         sampled = min(masked, 1) if self.sampler == "first_hitting" else masked
-        head = query if self.as_ == "implemented" else Rows(place.block_start, sampled)
+        head = Rows(place.block_start, sampled) if self.ideal else query
         return make_forward(place, kind, query, kv_rows, head=head, committed=committed)

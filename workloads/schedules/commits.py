@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.forwards import Schedule
-from workloads.schedules.options import option, refusal
 
 
 @attrs.frozen
@@ -37,45 +36,6 @@ class Profile:
 
     mean: Fraction
     source: str
-
-
-class DataDependent(Schedule, Protocol):
-    """A schedule whose commit counts come from outside. It declares `log_field`, `counts_field`, `seed_field`."""
-
-    @property
-    def commits(self) -> str:
-        """Path of the log, or empty."""
-        ...
-
-    @property
-    def counts(self) -> str:
-        """Counts as text, or empty."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of the profile's draws."""
-        ...
-
-    @property
-    def published(self) -> Profile | None:
-        """The published mean for these options, if there is one."""
-        ...
-
-
-def log_field() -> Any:
-    """The option `commits`."""
-    return attrs.field(default="", metadata=option("file with the commit counts, JSON lines", words=True))
-
-
-def counts_field() -> Any:
-    """The option `counts`."""
-    return attrs.field(default="", metadata=option('commit counts of all forwards, such as "3 1x4"', words=True))
-
-
-def seed_field() -> Any:
-    """The option `seed`."""
-    return attrs.field(default=0, metadata=option("seed of commit counts drawn at random", minimum=0))
 
 
 class Stream(Protocol):
@@ -143,7 +103,7 @@ class ProfiledStream:
 
     def take(self, masked: int, least: int = 0, most: int | None = None) -> Count:
         """The next drawn count, at most what is left."""
-        if masked == 0:
+        if masked == 0 or most == 0:
             return Count(0)
         if not self.plan:
             self.plan = self._split(masked)
@@ -159,36 +119,13 @@ class ProfiledStream:
         return [end - start for start, end in zip([0, *cuts], [*cuts, masked], strict=True)]
 
 
-def check_commits(schedule: DataDependent, *, drawn: bool = False) -> None:
-    """Raise WorkloadError unless there is exactly one source; `drawn`: the algorithm itself can draw counts."""
-    if schedule.commits and schedule.counts:
-        raise refusal(schedule, "both commits and counts are given", "one of them")
-    if not (schedule.commits or schedule.counts or drawn or schedule.published):
-        found = "commit counts depend on the data, and no mean is published for these options"
-        raise refusal(schedule, found, "commits FILE or counts")
-
-
-def commit_stream(schedule: DataDependent) -> Stream:
-    """A fresh stream from the schedule's source; raises WorkloadError if the log cannot be read."""
-    if schedule.commits:
-        return RecordedStream(schedule.commits, read_log(schedule.commits))
-    if schedule.counts:
-        where = f"schedule {schedule.name}: counts"
-        return RecordedStream(where, parse_counts(schedule.counts, where))
-    assert schedule.published is not None
-    return ProfiledStream(schedule.published.mean, random.Random(schedule.seed))
-
-
-def source_text(schedule: DataDependent, drawn: str = "") -> str:
-    """The source in words, for headers; `drawn` describes draws of the algorithm itself."""
-    if schedule.commits:
-        return f"log {schedule.commits}"
-    if schedule.counts:
-        return "counts given"
-    if schedule.published is None:
-        return f"{drawn}, seed {schedule.seed}"
-    mean = f"{float(schedule.published.mean):.4g} tokens per forward on average"
-    return f"profile: {mean} ({schedule.published.source}), seed {schedule.seed}"
+def drain(stream: Stream, masked: int) -> Iterator[int]:
+    """The counts of one block: at least a token each, until none of its rows is masked."""
+    stream.start_block()
+    while masked:
+        committed = stream.take(masked, least=1).committed
+        yield committed
+        masked -= committed
 
 
 def parse_counts(text: str, where: str) -> list[Count]:

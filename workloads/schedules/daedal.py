@@ -6,21 +6,15 @@ Source: Li-Jinsong/DAEDAL 303c9e9 models/LLaDA_DAEDAL.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Count,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
-from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, ScheduleBase
+from workloads.schedules.commits import Count
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
 
@@ -43,7 +37,7 @@ class Canvas:
 
 
 @attrs.frozen(kw_only=True)
-class DaedalSchedule:
+class DaedalSchedule(Logged, ScheduleBase):
     """Whole-canvas forwards over a canvas that grows; what each commits, and when it grows, depends on data.
 
     Stage 1 has `stage1_forwards` forwards that commit nothing; between two of them the response grows by
@@ -56,7 +50,9 @@ class DaedalSchedule:
     """
 
     name: ClassVar[str] = "daedal"
-    published: ClassVar[None] = None
+    kind: ClassVar[str] = "steps"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2508.00819; Li-Jinsong/DAEDAL 303c9e9"
     unlowerable: ClassVar[str] = "the canvas changes its length, and the confidence of the end token has no program"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
@@ -70,13 +66,9 @@ class DaedalSchedule:
         default="ideal",
         metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
     )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_commits(self)
+    def _check(self) -> None:
+        super()._check()
         if self.initial_gen > self.max_gen:
             raise refusal(self, f"initial-gen {self.initial_gen} with max-gen {self.max_gen}", "at most max-gen")
         growths = -(-(self.max_gen - self.initial_gen) // self.expansion_factor)
@@ -87,20 +79,11 @@ class DaedalSchedule:
     @property
     def commit_source(self) -> str:
         """Where commit counts and expansions come from."""
-        return f"{source_text(self)}; length search of {self.stage1_forwards} forwards given"
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
+        return f"{super().commit_source}; length search of {self.stage1_forwards} forwards given"
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of both stages."""
-        stream = commit_stream(self)
+        stream = self.stream()
         masked = self.initial_gen
         for index in range(self.stage1_forwards):
             masked = min(self.initial_gen + index * self.expansion_factor, self.max_gen)

@@ -7,25 +7,19 @@ VicinityCacheDiffusionLLM) with ThresholdParallelDecoder.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
-from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class DinferSchedule:
+class DinferSchedule(Logged, BlockSchedule):
     """Iterations in groups: min(maximum_unroll, masks / expected_tpf) of them run before the block is tested.
 
     With a cache, a block's first iteration, and with cache_update_freq every such iteration of the run, is a
@@ -38,11 +32,10 @@ class DinferSchedule:
     """
 
     name: ClassVar[str] = "dinfer"
-    published: ClassVar[None] = None
-    unlowerable: ClassVar[None] = None
+    kind: ClassVar[str] = "caching"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2510.08666; inclusionAI/dInfer fce4e32"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     block: int = attrs.field(default=64, metadata=option("rows of a block", minimum=1))
     cache: str = attrs.field(
         default="vicinity", metadata=option("KV cache", choices=("none", "prefix", "dual", "vicinity"))
@@ -55,48 +48,25 @@ class DinferSchedule:
     )
     maximum_unroll: int = attrs.field(default=4, metadata=option("iterations of a group at most", minimum=1))
     expected_tpf: int = attrs.field(default=8, metadata=option("masks that a group's iteration counts for", minimum=1))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block)
-        check_commits(self)
+    def _check(self) -> None:
+        super()._check()
         if self.warmup and self.cache != "vicinity":
             raise refusal(self, f"warmup {self.warmup} with cache {self.cache}", "cache vicinity")
         if self.cache_update_freq and self.cache == "none":
             raise refusal(self, f"cache-update-freq {self.cache_update_freq} with cache none", "a cache")
 
-    @property
-    def commit_source(self) -> str:
-        """Where the commit counts come from."""
-        return source_text(self)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
-
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        stream = commit_stream(self)
+        stream = self.stream()
         index = iteration = 0
-        for block in range(self.gen // self.block):
+        for block in range(self.blocks):
             step, masked, cached = 0, self.block, False
             stream.start_block()
             while masked:
                 for _ in range(self._group(masked)):
                     for kind in self._iteration(iteration, cached):
-                        if masked == 0 and self.as_ == "ideal":
+                        if masked == 0 and self.ideal:
                             continue
                         cached = cached or kind == "warm"
                         committed = stream.take(masked, least=min(1, masked)).committed
@@ -107,7 +77,7 @@ class DinferSchedule:
         stream.finish()
 
     def _group(self, masked: int) -> int:
-        return 1 if self.as_ == "ideal" else max(1, min(self.maximum_unroll, masked // self.expected_tpf))
+        return 1 if self.ideal else max(1, min(self.maximum_unroll, masked // self.expected_tpf))
 
     def _iteration(self, iteration: int, cached: bool) -> tuple[str, ...]:
         """The kinds of an iteration's forwards; `cached`: the block has had its refresh."""
@@ -117,16 +87,14 @@ class DinferSchedule:
         return ("refine",) if cached and not due else ("warm", "refine")
 
     def _forward(self, place: Place, kind: str, committed: int) -> Forward:
-        canvas = self.prompt + self.gen
-        own = Rows(place.block_start, self.block)
-        query = self._window(place.block_start) if kind == "refine" else Rows(0, canvas)
-        head = own if self.as_ == "ideal" else query
-        return make_forward(place, kind, query, canvas, head=head, committed=committed)
+        query = self._window(place) if kind == "refine" else self.canvas
+        head = self.own(place) if self.ideal else query
+        return make_forward(place, kind, query, self.canvas.count, head=head, committed=committed)
 
-    def _window(self, start: int) -> Rows:
-        canvas, end = self.prompt + self.gen, start + self.block
+    def _window(self, place: Place) -> Rows:
         if self.cache == "prefix":
-            return Rows(start, canvas - start)
+            return self.rest(place)
+        start, end = place.block_start, place.block_start + self.block
         if self.cache == "vicinity":
-            start, end = max(start - self.prefix_look, 0), min(end + self.after_look, canvas)
+            start, end = max(start - self.prefix_look, 0), min(end + self.after_look, self.canvas.count)
         return Rows(start, end - start)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.counts import transfer_counts
-from workloads.schedules.options import check_options, option, option_values
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.options import option
+from workloads.schedules.record import Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class DkvDecodeSchedule:
+class DkvDecodeSchedule(SteppedSchedule):
     """LLaDA by blocks; forwards leave out the rows that were decoded two or more steps ago.
 
     The first two forwards of a block and every `refresh`-th one send the canvas. Every row is attended to.
@@ -26,51 +26,25 @@ class DkvDecodeSchedule:
     """
 
     name: ClassVar[str] = "dkv-decode"
-    commit_source: ClassVar[None] = None
+    kind: ClassVar[str] = "caching"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2505.15781; horseee/dKV-Cache 49a76fc"
     unlowerable: ClassVar[str] = "the query rows are the undecoded ones, scattered over the canvas"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
-    block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=1))
-    steps: int = attrs.field(
-        default=attrs.Factory(lambda self: self.gen, takes_self=True),
-        metadata=option("denoising steps over all blocks; default gen", minimum=1),
-    )
     refresh: int = attrs.field(default=8, metadata=option("steps from one refresh to the next", minimum=1))
     cache: str = attrs.field(default="on", metadata=option("KV cache", choices=("on", "off")))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block, self.steps)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        counts = transfer_counts(self.block, self.steps // (self.gen // self.block))
-        done = list(itertools.accumulate(counts, initial=0))  # done[i]: the block's tokens before step i
-        for block in range(self.gen // self.block):
-            start = self.prompt + block * self.block
-            for step, committed in enumerate(counts):
-                place = Place(block * len(counts) + step, start, block, step)
-                cached = self.cache == "on" and step >= 2 and step % self.refresh > 0
-                decoded = start + done[step - 1] if cached else 0
-                yield self._forward(place, decoded, self.block - done[step], committed)
-
-    def _forward(self, place: Place, decoded: int, masked: int, committed: int) -> Forward:
-        canvas = self.prompt + self.gen
-        kind = "full" if self.cache == "off" else "refine" if decoded else "warm"
-        query = Rows(0, canvas - decoded)
-        head = query if self.as_ == "implemented" else Rows(place.block_start, masked)
-        return make_forward(place, kind, query, canvas, head=head, committed=committed, scattered=decoded > 0)
+        done = list(itertools.accumulate(self.static_counts(self.block), initial=0))  # done[i]: tokens before step i
+        for step in self.walk(self.static_counts):
+            place, late = step.place, step.place.step >= 2 and step.place.step % self.refresh > 0
+            decoded = place.block_start + done[place.step - 1] if self.cache == "on" and late else 0
+            kind = "full" if self.cache == "off" else "refine" if decoded else "warm"
+            canvas = self.canvas.count
+            query = Rows(0, canvas - decoded)
+            head = Rows(place.block_start, step.masked) if self.ideal else query
+            yield make_forward(
+                place, kind, query, canvas, head=head, committed=step.committed, scattered=decoded > 0
+            )

@@ -7,29 +7,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Stream,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, CanvasSchedule
+from workloads.schedules.commits import Stream
 from workloads.schedules.dream_time import commit_share, share_of, time_steps
-from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
 COUNTED = ("maskgit_plus", "topk_margin", "entropy")
 
 
 @attrs.frozen(kw_only=True)
-class DreamSchedule:
+class DreamSchedule(Logged, CanvasSchedule):
     """Whole-canvas forwards; the masked rows with the best scores commit, wherever they are.
 
     alg "maskgit_plus" (probability), "topk_margin" and "entropy" differ in the score only: step i commits
@@ -42,11 +36,12 @@ class DreamSchedule:
     """
 
     name: ClassVar[str] = "dream"
-    published: ClassVar[None] = None
+    kind: ClassVar[str] = "core"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2508.15487; DreamLM/Dream fac0a7f"
     unlowerable: ClassVar[str] = "the sampled rows are scattered over the canvas, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: self.gen, takes_self=True),
         metadata=option("denoising steps; default gen", minimum=1),
@@ -55,38 +50,23 @@ class DreamSchedule:
         default="entropy", metadata=option("how rows are chosen", choices=("origin", *COUNTED, "confidence_threshold"))
     )
     eps: float = attrs.field(default=1e-3, metadata=option("last time step"))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
+    def _check(self) -> None:
+        super()._check()
         if not 0 < self.eps < 1:
             raise refusal(self, f"eps is {self.eps}", "a number between 0 and 1")
-        if self.alg not in COUNTED:
-            check_commits(self, drawn=self.alg == "origin")
-        elif self.commits or self.counts:
-            raise refusal(self, f"commit counts given with alg {self.alg}, which fixes them", "no commit counts")
         if self.alg == "confidence_threshold" and self.gen % self.steps:
             raise refusal(self, f"gen {self.gen} in {self.steps} steps", "gen to be a multiple of steps")
 
     @property
-    def commit_source(self) -> str | None:
-        """Where the commit counts come from."""
-        return None if self.alg in COUNTED else source_text(self, "drawn row by row as the algorithm does")
+    def fixed_by(self) -> str:
+        """Time steps need no data."""
+        return f"alg {self.alg}" if self.alg in COUNTED else ""
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
+    def drawn(self) -> str:
+        """The draws of origin."""
+        return "drawn row by row as the algorithm does" if self.alg == "origin" else ""
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards, one a step."""
@@ -97,7 +77,7 @@ class DreamSchedule:
 
     def _counts(self) -> Iterator[int]:
         if self.alg == "confidence_threshold":
-            return self._threshold_counts(commit_stream(self))
+            return self._threshold_counts(self.stream())
         if self.alg == "origin":
             return self._origin_counts()
         return self._timed_counts()
@@ -110,7 +90,7 @@ class DreamSchedule:
             masked -= committed
 
     def _origin_counts(self) -> Iterator[int]:
-        stream = commit_stream(self) if self.commits or self.counts else None
+        stream = self.stream() if self.recorded else None
         draw, times, masked = random.Random(self.seed), time_steps(self.steps, self.eps), self.gen
         for step in range(self.steps):
             last = step == self.steps - 1
@@ -134,9 +114,9 @@ class DreamSchedule:
         stream.finish()
 
     def _forward(self, index: int, masked: int, committed: int) -> Forward:
-        canvas = self.prompt + self.gen
+        canvas = self.canvas
         sampled = committed if self.alg == "origin" else masked
         # Position p is predicted by row p - 1.
-        head = Rows(self.prompt - 1, sampled) if self.as_ == "ideal" else Rows(0, canvas)
+        head = Rows(self.prompt - 1, sampled) if self.ideal else canvas
         place = Place(index, self.prompt, 0, index)
-        return make_forward(place, "full", Rows(0, canvas), canvas, head=head, sampled=sampled, committed=committed)
+        return make_forward(place, "full", canvas, canvas.count, head=head, sampled=sampled, committed=committed)

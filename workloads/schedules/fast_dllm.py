@@ -8,24 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Profile,
-    Stream,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
-from workloads.schedules.counts import transfer_counts
-from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.commits import Profile, Stream
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, make_forward
 
 # Tokens per forward by threshold: Fast-dLLM paper, LLaDA-8B-Instruct, GSM8K 5-shot, 256 tokens, block 32.
 MEASURED = {0.5: "7.01", 0.6: "6.17", 0.7: "5.12", 0.8: "4.24", 0.9: "3.25", 1.0: "1.00"}
@@ -34,7 +26,7 @@ PAPER = "Fast-dLLM paper, LLaDA-8B-Instruct, GSM8K 5-shot, 256 tokens"
 
 
 @attrs.frozen(kw_only=True)
-class FastDllmSchedule:
+class FastDllmSchedule(Logged, SteppedSchedule):
     """Threshold or factor decoding by blocks without cache, with a prefix cache or with the dual cache.
 
     Each forward commits at least one token of its block, and what else passes; `steps` matters only to static
@@ -45,39 +37,23 @@ class FastDllmSchedule:
     """
 
     name: ClassVar[str] = "fast-dllm"
-    unlowerable: ClassVar[None] = None
+    kind: ClassVar[str] = "caching"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2505.22618; NVlabs/Fast-dLLM 24cc59e; AICrossSim/PLENA_Software 2dc61b2"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
-    block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=1))
-    steps: int = attrs.field(
-        default=attrs.Factory(lambda self: self.gen, takes_self=True),
-        metadata=option("denoising steps over all blocks; default gen", minimum=1),
-    )
     cache: str = attrs.field(default="dual", metadata=option("KV cache", choices=("none", "prefix", "dual")))
     select: str = attrs.field(
         default="threshold", metadata=option("which rows commit", choices=("threshold", "factor", "static"))
     )
     threshold: float = attrs.field(default=0.9, metadata=option("least confidence to commit"))
     version: str = attrs.field(default="later", metadata=option("reference code", choices=("first", "later")))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block, self.steps)
+    def _check(self) -> None:
+        super()._check()
         if self.select == "factor" and self.version == "first":
             raise refusal(self, "select factor with the first version, which lacks it", "version later")
-        if self.select != "static":
-            check_commits(self)
-        elif self.commits or self.counts:
-            raise refusal(self, "commit counts given with select static, which fixes them", "threshold or factor")
-        elif self.as_ == "implemented" and self.version == "first" and self.cache != "none" and self._limit == 1:
+        first = self.version == "first" and not self.ideal
+        if self.fixed_by and first and self.cache != "none" and self.block_steps == 1:
             found = f"one step a block with cache {self.cache}, which the first version cannot run"
             raise refusal(self, found, "more steps, version later, or as ideal")
 
@@ -93,28 +69,15 @@ class FastDllmSchedule:
         return Profile(Fraction(measured[self.threshold]), f"{PAPER}, {'with' if cached else 'without'} cache")
 
     @property
-    def commit_source(self) -> str | None:
-        """Where the commit counts come from."""
-        return None if self.select == "static" else source_text(self)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
-
-    @property
-    def _limit(self) -> int:
-        return self.steps // (self.gen // self.block)
+    def fixed_by(self) -> str:
+        """Static counts need no data."""
+        return "select static" if self.select == "static" else ""
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        stream = None if self.select == "static" else commit_stream(self)
+        stream = None if self.fixed_by else self.stream()
         index = earlier = 0  # earlier: masks left behind in blocks given up
-        for block in range(self.gen // self.block):
+        for block in range(self.blocks):
             step, masked = 0, self.block
             if stream is not None:
                 stream.start_block()
@@ -129,16 +92,16 @@ class FastDllmSchedule:
             stream.finish()
 
     def _goes_on(self, step: int, masked: int) -> bool:
-        if step == 0 or self.as_ == "ideal" or self.cache == "none":
+        if step == 0 or self.ideal or self.cache == "none":
             return masked > 0
         if self.version == "first":
             return masked > 0 or step == 1
-        return masked > 0 and (self.cache == "prefix" or step < self._limit)
+        return masked > 0 and (self.cache == "prefix" or step < self.block_steps)
 
     def _take(self, stream: Stream | None, step: int, masked: int, behind: int) -> tuple[int, int]:
         """(tokens committed, how many of them in earlier blocks)."""
         if stream is None:
-            split = transfer_counts(self.block, self._limit)
+            split = self.static_counts(self.block)
             return min(split[step], masked) if step < len(split) else 0, 0
         candidates = masked + behind
         count = stream.take(candidates, least=min(1, candidates))
@@ -148,12 +111,10 @@ class FastDllmSchedule:
         return count.committed, count.earlier
 
     def _forward(self, place: Place, committed: int) -> Forward:
-        canvas = self.prompt + self.gen
-        own = Rows(place.block_start, self.block)
+        own, canvas = self.own(place), self.canvas
         if self.cache == "none" or place.step == 0:
-            kind, query = "full" if self.cache == "none" else "warm", Rows(0, canvas)
+            kind, query = "full" if self.cache == "none" else "warm", canvas
         else:
-            rest = Rows(place.block_start, canvas - place.block_start)
-            kind, query = "refine", own if self.cache == "dual" else rest
-        head = own if self.as_ == "ideal" else query
-        return make_forward(place, kind, query, canvas, head=head, committed=committed)
+            kind, query = "refine", own if self.cache == "dual" else self.rest(place)
+        head = own if self.ideal else query
+        return make_forward(place, kind, query, canvas.count, head=head, committed=committed)

@@ -6,27 +6,21 @@ Source: NVlabs/Fast-dLLM 24cc59e dream/model/generation_utils_block.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Stream,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.commits import Stream, drain
 from workloads.schedules.dream_time import share_of, time_steps
-from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class FastDllmDreamSchedule:
+class FastDllmDreamSchedule(Logged, SteppedSchedule):
     """A whole-canvas forward at the start of a block commits its first row; smaller forwards do the rest.
 
     alg "entropy" (also what the reference does for any other named score): steps / blocks - 1 further forwards
@@ -39,75 +33,41 @@ class FastDllmDreamSchedule:
     """
 
     name: ClassVar[str] = "fast-dllm-dream"
-    published: ClassVar[None] = None
+    kind: ClassVar[str] = "caching"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2505.22618; NVlabs/Fast-dLLM 24cc59e"
     unlowerable: ClassVar[str] = "only the masked rows are sampled, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=2))
-    steps: int = attrs.field(
-        default=attrs.Factory(lambda self: self.gen, takes_self=True),
-        metadata=option("denoising steps over all blocks; default gen", minimum=1),
-    )
     cache: str = attrs.field(default="dual", metadata=option("KV cache", choices=("prefix", "dual")))
     alg: str = attrs.field(
         default="entropy", metadata=option("how rows are chosen", choices=("entropy", "confidence_threshold"))
     )
     eps: float = attrs.field(default=1e-3, metadata=option("last time step"))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block, self.steps)
+    def _check(self) -> None:
+        super()._check()
         if not 0 < self.eps < 1:
             raise refusal(self, f"eps is {self.eps}", "a number between 0 and 1")
-        if self.alg == "confidence_threshold":
-            check_commits(self)
-        elif self.commits or self.counts:
-            raise refusal(self, "commit counts given with alg entropy, which fixes them", "no commit counts")
-        elif self.as_ == "ideal" and self._block_steps == 1:
+        if self.fixed_by and self.ideal and self.block_steps == 1:
             raise refusal(self, "one step a block, which leaves masks", "more steps, or as implemented")
 
     @property
-    def commit_source(self) -> str | None:
-        """Where the commit counts come from."""
-        return None if self.alg == "entropy" else source_text(self)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
-
-    @property
-    def _block_steps(self) -> int:
-        return self.steps // (self.gen // self.block)
+    def fixed_by(self) -> str:
+        """Time steps need no data."""
+        return "alg entropy" if self.alg == "entropy" else ""
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        stream = commit_stream(self) if self.alg == "confidence_threshold" else None
-        index = 0
-        for block in range(self.gen // self.block):
-            masked = self.block
-            counts = self._entropy_counts() if stream is None else self._threshold_counts(stream)
-            for step, committed in enumerate(counts):
-                place = Place(index, self.prompt + block * self.block, block, step)
-                yield self._forward(place, masked, committed)
-                index, masked = index + 1, masked - committed
+        stream = None if self.fixed_by else self.stream()
+        for step in self.walk(lambda _: self._entropy_counts() if stream is None else self._threshold_counts(stream)):
+            yield self._forward(step.place, step.masked, step.committed)
         if stream is not None:
             stream.finish()
 
     def _entropy_counts(self) -> Iterator[int]:
-        steps, masked = self._block_steps, self.block - 1
+        steps, masked = self.block_steps, self.block - 1
         times = time_steps(steps, self.eps)
         yield 1
         if steps == 1:
@@ -119,29 +79,24 @@ class FastDllmDreamSchedule:
 
     def _threshold_counts(self, stream: Stream) -> Iterator[int]:
         yield stream.take(self.block, least=1, most=1).committed
-        masked = self.block - 1
-        while masked:
-            committed = stream.take(masked, least=1).committed
-            yield committed
-            masked -= committed
+        yield from drain(stream, self.block - 1)
 
     def _forward(self, place: Place, masked: int, committed: int) -> Forward:
-        canvas = self.prompt + self.gen
-        rest = canvas - place.block_start
+        canvas = self.canvas
         if place.step == 0:
-            kind, query = "warm", Rows(0, canvas)
+            kind, query = "warm", canvas
         else:
-            kind, query = "refine", Rows(place.block_start, self.block if self.cache == "dual" else rest)
-        if self.as_ == "implemented":
-            head, sampled = query, self._sampled(place, masked, rest)
+            kind, query = "refine", self.own(place) if self.cache == "dual" else self.rest(place)
+        if not self.ideal:
+            head, sampled = query, self._sampled(place, masked)
         else:
             sampled = 1 if place.step == 0 else masked
             head = Rows(place.block_start - (place.step == 0), sampled)
-        return make_forward(place, kind, query, canvas, head=head, sampled=sampled, committed=committed)
+        return make_forward(place, kind, query, canvas.count, head=head, sampled=sampled, committed=committed)
 
-    def _sampled(self, place: Place, masked: int, rest: int) -> int:
+    def _sampled(self, place: Place, masked: int) -> int:
         if place.step == 0:
-            return self.prompt + self.gen
+            return self.canvas.count
         if self.alg == "entropy":
-            return 0 if self._block_steps == 1 else masked
-        return masked + (rest - self.block if self.cache == "prefix" else 0)
+            return 0 if self.block_steps == 1 else masked
+        return masked + (self.rest(place).count - self.block if self.cache == "prefix" else 0)

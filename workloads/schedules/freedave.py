@@ -6,26 +6,20 @@ Source: cychomatica/FreeDave 8b48121 generation/core.py, block_decode_with_full_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.commits import (
-    Stream,
-    check_commits,
-    commit_stream,
-    counts_field,
-    log_field,
-    seed_field,
-    source_text,
-)
-from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows, check_blocks, make_forward
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.commits import Stream
+from workloads.schedules.logged import Logged
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class FreedaveSchedule:
+class FreedaveSchedule(Logged, BlockSchedule):
     """Static drafts, without the eager mode: a refresh forward a block, then forwards that verify drafts.
 
     A verifying forward has min(draft_steps, masked / token_per_step rounded up) branches and accepts the tokens
@@ -38,48 +32,22 @@ class FreedaveSchedule:
     """
 
     name: ClassVar[str] = "freedave"
-    published: ClassVar[None] = None
+    kind: ClassVar[str] = "speculative"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2510.00294; cychomatica/FreeDave 8b48121"
     unlowerable: ClassVar[str] = "a forward verifies several drafts of one block"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
-    block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=1))
     draft_steps: int = attrs.field(default=4, metadata=option("drafts verified by a forward", minimum=1))
     token_per_step: int = attrs.field(default=1, metadata=option("tokens a draft adds", minimum=1))
     cache: str = attrs.field(default="dual", metadata=option("KV cache", choices=("prefix", "dual")))
     draft_mode: str = attrs.field(default="tree", metadata=option("how drafts are sent", choices=("tree", "batch")))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
-    commits: str = log_field()
-    counts: str = counts_field()
-    seed: int = seed_field()
-
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        check_blocks(self, self.gen, self.block)
-        check_commits(self)
-
-    @property
-    def commit_source(self) -> str:
-        """Where the accepted drafts come from."""
-        return source_text(self)
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        stream = commit_stream(self)
+        stream = self.stream()
         index = 0
-        for block in range(self.gen // self.block):
+        for block in range(self.blocks):
+            stream.start_block()
             step, branches, masked = 0, 0, self.block
             while step == 0 or masked:
                 committed = self._take(stream, branches, masked)
@@ -101,15 +69,14 @@ class FreedaveSchedule:
         return committed
 
     def _forward(self, place: Place, branches: int, committed: int, free: int) -> Forward:
-        canvas = self.prompt + self.gen
+        canvas = self.canvas.count
         drafts = max(branches, 1)
         if branches == 0:
-            kind, own, kv_rows = "warm", Rows(0, canvas), canvas
+            kind, own, kv_rows = "warm", self.canvas, canvas
         else:
-            rest = canvas - place.block_start
-            kind, own = "refine", Rows(place.block_start, self.block if self.cache == "dual" else rest)
+            kind, own = "refine", self.own(place) if self.cache == "dual" else self.rest(place)
             kv_rows = canvas + (branches - 1) * own.count
-        head = own if self.as_ == "implemented" else Rows(place.block_start, self.block)
+        head = self.own(place) if self.ideal else own
         if self.draft_mode == "batch":
             return make_forward(
                 place, kind, own, canvas, head=head, committed=committed, sequences=drafts, branches=drafts,

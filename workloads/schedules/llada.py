@@ -6,17 +6,18 @@ Sources: ML-GSAI/LLaDA b7e6c35 generate.py (no cache); NVlabs/Fast-dLLM 24cc59e 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
-from workloads.schedules.counts import transfer_counts
-from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.options import option, refusal
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class LladaSchedule:
+class LladaSchedule(SteppedSchedule):
     """Masked denoising of `gen` tokens behind a prompt, block by block, with static commit counts.
 
     cache "none": every forward sends the whole canvas; all `steps` run, even those that commit nothing.
@@ -31,11 +32,10 @@ class LladaSchedule:
     """
 
     name: ClassVar[str] = "llada"
-    commit_source: ClassVar[None] = None
-    unlowerable: ClassVar[None] = None
+    kind: ClassVar[str] = "core"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "arXiv 2502.09992; ML-GSAI/LLaDA b7e6c35; NVlabs/Fast-dLLM 24cc59e"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     block: int = attrs.field(
         default=attrs.Factory(lambda self: self.gen, takes_self=True),
         metadata=option("rows of a block; default gen, which is pure diffusion", minimum=1),
@@ -53,91 +53,49 @@ class LladaSchedule:
     cfg_scale: float = attrs.field(
         default=0.0, metadata=option("classifier-free guidance; above 0 doubles the sequences")
     )
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
-        if self.gen % self.block:
-            raise refusal(self, f"gen {self.gen} with block {self.block}", "gen to be a multiple of block")
-        if self.steps % self.blocks:
-            raise refusal(self, f"steps {self.steps} over {self.blocks} blocks", "a multiple of the number of blocks")
+    def _check(self) -> None:
+        super()._check()
         if not 0 <= self.cfg_scale < float("inf"):
             raise refusal(self, f"cfg-scale is {self.cfg_scale}", "a finite number of at least 0")
-        if self.as_ == "implemented" and self.cache != "none" and self.steps == self.blocks:
+        if not self.ideal and self.cache != "none" and self.block_steps == 1:
             found = f"one step a block with cache {self.cache}, which the reference code cannot run"
             raise refusal(self, found, "steps of at least twice the number of blocks, or as ideal")
-
-    @property
-    def blocks(self) -> int:
-        """Number of blocks, generated left to right."""
-        return self.gen // self.block
-
-    @property
-    def canvas(self) -> int:
-        """Prompt and generated rows together."""
-        return self.prompt + self.gen
 
     @property
     def sequences(self) -> int:
         """Sequences of one forward: guidance adds one with masked prompt to each."""
         return self.batch * (2 if self.cfg_scale > 0 else 1)
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
-
     def block_commits(self) -> tuple[int, ...]:
         """Tokens committed by each forward of a block; the same for every block."""
-        counts = transfer_counts(self.block, self.steps // self.blocks)
+        counts = self.static_counts(self.block)
         if self.cache == "none":
             return counts
         needed = min(len(counts), self.block)
         # The reference tests for an empty block only after a refine forward, so there is always one.
-        return counts[: max(needed, 2 if self.as_ == "implemented" else 1)]
+        return counts[: max(needed, 2 if not self.ideal else 1)]
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
         commits = self.block_commits()
-        for block in range(self.blocks):
-            for step, committed in enumerate(commits):
-                yield self._forward(block * len(commits) + step, block, step, committed)
+        for step in self.walk(lambda _: commits):
+            kind, query = self._query(step.place)
+            head = self.own(step.place) if self.ideal else query
+            yield make_forward(
+                step.place,
+                kind,
+                query,
+                self.canvas.count,
+                head=head,
+                committed=step.committed,
+                sequences=self.sequences,
+            )
 
-    def _forward(self, index: int, block: int, step: int, committed: int) -> Forward:
-        block_start = self.prompt + block * self.block
-        kind, q_start, q_rows = self._query(block_start, step)
-        ideal = self.as_ == "ideal"
-        head_rows = self.block if ideal else q_rows
-        return Forward(
-            index=index,
-            kind=kind,
-            q_rows=q_rows,
-            kv_rows=self.canvas,
-            head_rows=head_rows,
-            sampled_rows=head_rows,
-            committed=committed,
-            sequences=self.sequences,
-            q_start=q_start,
-            write_start=q_start,
-            write_rows=q_rows,
-            head_start=block_start if ideal else q_start,
-            block_start=block_start,
-            block_index=block,
-            step_in_block=step,
-        )
-
-    def _query(self, block_start: int, step: int) -> tuple[str, int, int]:
-        """(kind, first query row, query rows) of a step."""
+    def _query(self, place: Place) -> tuple[str, Rows]:
+        """(kind, query rows) of a step."""
         if self.cache == "none":
-            return "full", 0, self.canvas
-        if step == 0:
-            return "warm", 0, self.canvas
-        rows = self.block if self.cache == "dual" else self.canvas - block_start
-        return "refine", block_start, rows
+            return "full", self.canvas
+        if place.step == 0:
+            return "warm", self.canvas
+        return "refine", self.own(place) if self.cache == "dual" else self.rest(place)

@@ -13,13 +13,18 @@ from workloads.forwards import Schedule
 
 
 def option(
-    text: str, *, minimum: int | None = None, choices: tuple[str, ...] = (), words: bool = False
+    text: str, *, minimum: int | None = None, choices: tuple[str, ...] = (), words: bool = False, last: bool = False
 ) -> dict[str, Any]:
     """Metadata of an option field: help text, and the least integer or the words it accepts, or any `words`.
 
-    An option with none of the three is a number.
+    An option with none of the three is a number. `last` ones are named behind the others.
     """
-    return {"help": text, "minimum": minimum, "choices": choices, "words": words}
+    return {"help": text, "minimum": minimum, "choices": choices, "words": words, "last": last}
+
+
+def option_fields(schedule: type[attrs.AttrsInstance]) -> list[attrs.Attribute[Any]]:
+    """The options of a schedule in the order in which they are shown."""
+    return sorted(attrs.fields(schedule), key=lambda field: field.metadata["last"])
 
 
 def check_options(schedule: Schedule) -> None:
@@ -39,7 +44,7 @@ def refusal(schedule: Schedule, found: str, expected: str) -> WorkloadError:
 
 def option_values(schedule: Schedule) -> dict[str, Any]:
     """The usual `params`: every option with its value, spelled as on the command line but with underscores."""
-    return {field.name.rstrip("_"): getattr(schedule, field.name) for field in attrs.fields(type(schedule))}
+    return {field.name.rstrip("_"): getattr(schedule, field.name) for field in option_fields(type(schedule))}
 
 
 def flag(name: str) -> str:
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, schedules: Mapping[str, type[
     """Give `parser` every option of every schedule; each defaults to None, "not given"."""
     users: dict[str, list[tuple[str, attrs.Attribute[Any]]]] = {}
     for name, schedule in schedules.items():
-        for field in attrs.fields(schedule):
+        for field in option_fields(schedule):
             users.setdefault(field.name, []).append((name, field))
     group = parser.add_argument_group("schedule options")
     for name, uses in users.items():

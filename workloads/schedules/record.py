@@ -1,4 +1,4 @@
-"""Shorthand for making forwards, and checks that several schedules share."""
+"""Shorthand for making forwards."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 import attrs
 
-from workloads.forwards import Forward, Schedule
-from workloads.schedules.options import refusal
+from workloads.forwards import Forward
 
 
 @attrs.frozen
@@ -63,11 +62,3 @@ def make_forward(
         step_in_block=place.step,
         **extra,
     )
-
-
-def check_blocks(schedule: Schedule, gen: int, block: int, steps: int | None = None) -> None:
-    """Raise WorkloadError unless `block` divides `gen` and, where given, the blocks divide `steps`."""
-    if gen % block:
-        raise refusal(schedule, f"gen {gen} with block {block}", "gen to be a multiple of block")
-    if steps is not None and steps % (gen // block):
-        raise refusal(schedule, f"steps {steps} over {gen // block} blocks", "a multiple of the number of blocks")

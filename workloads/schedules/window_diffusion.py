@@ -6,18 +6,19 @@ Source: vhicrgit/Window-Diffusion d8bb349 llada/model/modeling_llada.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from workloads.forwards import Forward, summarize
+from workloads.forwards import Forward
+from workloads.schedules.base import CODE_RUN, CanvasSchedule
 from workloads.schedules.counts import transfer_counts
-from workloads.schedules.options import check_options, option, option_values, refusal
+from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
-class WindowDiffusionSchedule:
+class WindowDiffusionSchedule(CanvasSchedule):
     """No blocks: phases of `refresh_cycle` steps, each a whole-canvas forward and then pruned ones.
 
     A pruned forward sends the first `active_tokens` masked rows and tokens of this phase: in the step after the
@@ -30,11 +31,11 @@ class WindowDiffusionSchedule:
     """
 
     name: ClassVar[str] = "window-diffusion"
-    commit_source: ClassVar[None] = None
+    kind: ClassVar[str] = "caching"
+    evidence: ClassVar[str] = CODE_RUN
+    source: ClassVar[str] = "vhicrgit/Window-Diffusion d8bb349"
     unlowerable: ClassVar[str] = "query rows and the rows they attend to are scattered over the canvas"
 
-    prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
-    gen: int = attrs.field(metadata=option("generated rows", minimum=1))
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: self.gen, takes_self=True),
         metadata=option("denoising steps; default gen", minimum=1),
@@ -42,30 +43,17 @@ class WindowDiffusionSchedule:
     window_tokens: int = attrs.field(default=64, metadata=option("masked rows attended to", minimum=1))
     active_tokens: int = attrs.field(default=16, metadata=option("masked rows sent", minimum=1))
     refresh_cycle: int = attrs.field(default=32, metadata=option("steps of a phase", minimum=1))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
-    )
 
-    def __attrs_post_init__(self) -> None:
-        check_options(self)
+    def _check(self) -> None:
+        super()._check()
         most = max((k for step, k in enumerate(self._counts) if step % self.refresh_cycle), default=0)
-        if most > self.active_tokens and self.as_ == "ideal":
+        if most > self.active_tokens and self.ideal:
             found = f"{most} tokens a step with active-tokens {self.active_tokens}, which leaves masks"
             raise refusal(self, found, "more steps, more active-tokens, or as implemented")
         for step, active in enumerate(self._active_rows()):
             if self._counts[step] > active:
                 found = f"step {step} commits {self._counts[step]} of {active} active rows"
                 raise refusal(self, found, "no more than the active rows")
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The resolved options."""
-        return option_values(self)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, options and totals."""
-        return summarize(self)
 
     @property
     def _counts(self) -> tuple[int, ...]:
@@ -76,7 +64,7 @@ class WindowDiffusionSchedule:
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards, one a step."""
-        canvas, masked = self.prompt + self.gen, self.gen
+        canvas, masked = self.canvas.count, self.gen
         fresh = visible = 0  # tokens of this phase that are sent again; rows attended to in this phase
         for index, planned in enumerate(self._counts):
             phase, step = divmod(index, self.refresh_cycle)
@@ -96,6 +84,6 @@ class WindowDiffusionSchedule:
     def _forward(self, place: Place, q_rows: int, kv_rows: int, active: int, committed: int) -> Forward:
         whole = place.step == 0
         query = Rows(0 if whole else self.prompt, q_rows)
-        head = query if self.as_ == "implemented" else Rows(self.prompt, active)
+        head = Rows(self.prompt, active) if self.ideal else query
         kind = "warm" if whole else "refine"
         return make_forward(place, kind, query, kv_rows, head=head, committed=committed, scattered=not whole)
