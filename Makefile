@@ -9,7 +9,7 @@ DEV := $(VENV)/.installed-dev
 TRACE := demo/llada.trace
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint slow perf clean
+.PHONY: help demo test lint slow perf validate validate-full clean
 
 help:
 	@echo "make demo   two forwards of LLaDA-8B on dart-2048: trace, run, table"
@@ -17,6 +17,8 @@ help:
 	@echo "make lint   the first three of these"
 	@echo "make slow   the tests that take minutes"
 	@echo "make perf   benchmarks of the simulator itself"
+	@echo "make validate       compare with the figures of other tools: a selection, minutes"
+	@echo "make validate-full  all of them"
 	@echo "make clean  remove the virtual environment and what the tools left"
 
 $(BIN)/python:
@@ -49,6 +51,12 @@ slow: $(DEV)
 
 perf: $(DEV)
 	@set -e; for bench in $(sort $(wildcard perf/bench_*.py)); do $(BIN)/python $$bench --fast; done
+
+validate: $(RUN)
+	$(BIN)/python -m archsim validate all
+
+validate-full: $(RUN)
+	$(BIN)/python -m archsim validate all --full
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """The command line: arguments, load, run, report, exit codes.
 
-Exit codes: 0 done; 1 the program failed on the machine (deadlock, memory fault); 2 bad input;
+Exit codes: 0 done; 1 the program failed on the machine (deadlock, memory fault), or a figure of `validate` misses
+its tolerance; 2 bad input;
 130 interrupted (the partial report is printed); 141 the reader of our output went away.
 Heavy modules are imported where they are used, so that `--help` comes at once.
 """
@@ -27,8 +28,11 @@ DEFAULT_MACHINE = "dart-2048"
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-_TABLES = {"sampler": "workloads.validate"}
-"""Validation tables: name -> module whose `table()` makes the text; loaded only when asked for."""
+_VALIDATIONS: dict[str, tuple[str, ...]] = {
+    "sampler": ("workloads.validate",),
+    "noc": ("archsim.micro.noc_oracle",),
+}
+"""What can be validated: name -> modules whose `rows(full)` make its part of the table."""
 
 _MICRO = {"noc": "archsim.micro.noc"}
 """Measurements of one part: name -> module whose `main(arguments)` makes the text."""
@@ -96,8 +100,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     machine.add_argument("name", nargs="?", metavar="NAME", help="preset or TOML file")
     machine.add_argument("--dump", action="store_true", help="print every parameter, resolved, as TOML")
     _add(commands, "isa", _isa, "list the instruction set")
-    validate = _add(commands, "validate", _validate, "compare with published figures")
-    validate.add_argument("table", choices=sorted(_TABLES))
+    _add_validate(commands)
     micro = _add(commands, "micro", _micro, "measure one part of a machine by itself")
     micro.add_argument("part", choices=sorted(_MICRO))
     micro.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="see `archsim micro PART --help`")
@@ -116,6 +119,13 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(command=command)
     return parser
+
+
+def _add_validate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    validate = _add(commands, "validate", _validate, "compare with the figures of other tools and papers")
+    validate.add_argument("part", nargs="?", choices=("all", *_VALIDATIONS), default="all", help="default: all")
+    validate.add_argument("--full", action="store_true", help="every row, not a selection of minutes")
+    validate.add_argument("--json", metavar="FILE|-", help="write the rows as JSON; -: to stdout, not the table")
 
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -164,11 +174,22 @@ def _made_for(program: Program) -> str:
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Find out before a long run, not after it, that a report has nowhere to go; raises UsageError."""
     for option in ("json", "timeline"):
-        path = getattr(arguments, option)
-        if path not in (None, "-") and not Path(path).parent.is_dir():
-            raise UsageError(f"--{option} {path}: there is no folder {Path(path).parent}")
+        _check_folder(option, getattr(arguments, option))
     if arguments.csv is not None and Path(arguments.csv).exists() and not Path(arguments.csv).is_dir():
         raise UsageError(f"--csv {arguments.csv}: a file; expected a folder, or a name for a new one")
+
+
+def _check_folder(option: str, path: str | None) -> None:
+    if path not in (None, "-") and not Path(str(path)).parent.is_dir():
+        raise UsageError(f"--{option} {path}: there is no folder {Path(str(path)).parent}")
+
+
+def _write_text(path: str, text: str) -> None:
+    """Into a file, or to stdout where `path` is "-"."""
+    if path == "-":
+        print(text, end="")
+    else:
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def _observers(
@@ -196,10 +217,7 @@ def _write(result: RunResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
         from archsim.report.jsonout import dumps
 
-        if arguments.json == "-":
-            print(dumps(result), end="")
-        else:
-            Path(arguments.json).write_text(dumps(result), encoding="utf-8")
+        _write_text(arguments.json, dumps(result))
     if arguments.csv:
         from archsim.report.csvout import write
 
@@ -226,8 +244,18 @@ def _isa(_arguments: argparse.Namespace) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    print(importlib.import_module(_TABLES[arguments.table]).table().rstrip("\n"))
-    return 0
+    from archsim.micro import validation
+
+    _check_folder("json", arguments.json)
+    parts = _VALIDATIONS if arguments.part == "all" else (arguments.part,)
+    modules = [module for part in parts for module in _VALIDATIONS[part]]
+    seen: list[validation.Row] = []
+    for line in validation.lines(validation.rows(modules, arguments.full), seen):
+        if arguments.json != "-":
+            print(line, flush=True)
+    if arguments.json:
+        _write_text(arguments.json, validation.dumps(seen))
+    return 0 if all(row.ok for row in seen) else 1
 
 
 def _micro(arguments: argparse.Namespace) -> int:

@@ -60,7 +60,6 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     )
     monkeypatch.setitem(sys.modules, "archsim.machine", machine)
     monkeypatch.setattr("archsim.isa.trace.read_program", desk.read_program)
-    monkeypatch.setitem(sys.modules, "workloads.validate", SimpleNamespace(table=lambda: "vlen cycles\n"))
     return desk
 
 
@@ -160,7 +159,6 @@ def test_a_wrong_command_line_is_one_line(
     [
         (["machine"], "dart-2048\ntiny\n"),
         (["machine", "tiny", "--dump"], 'name = "tiny"\n'),
-        (["validate", "sampler"], "vlen cycles\n"),
         (["machine", "tiny"], 'name = "tiny"\n'),
     ],
 )

@@ -13,6 +13,7 @@ from typing import NoReturn
 import attrs
 
 from archsim.errors import ArchsimError, ConfigError
+from archsim.micro.validation import lines
 from archsim.noc.packet_measure import MeasureParams, PacketResult, measure
 from archsim.noc.packet_params import PacketParams
 from archsim.noc.packet_traffic import PATTERNS
@@ -32,9 +33,10 @@ def main(argv: Sequence[str]) -> str:
     """Carry out the command's arguments and return the text to print; raises ArchsimError."""
     arguments = _parser().parse_args(argv)
     if arguments.oracle:
-        from archsim.micro.noc_oracle import table
+        from archsim.micro.noc_oracle import compare, read_oracle
 
-        return table([Path(name) for name in arguments.oracle], arguments.seed)
+        rows = [row for name in arguments.oracle for row in read_oracle(Path(name))]
+        return "\n".join(lines(compare(rows, arguments.seed), [])) + "\n"
     try:
         noc = parse_topology(arguments.topology)
         params = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer, packet_flits=arguments.packet_flits)

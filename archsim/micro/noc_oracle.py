@@ -16,13 +16,14 @@ from __future__ import annotations
 import csv
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import attrs
 
 from archsim.errors import ConfigError
+from archsim.micro.validation import DATA, Row
 from archsim.noc.packet_measure import measure
 from archsim.noc.packet_params import PacketParams
 from archsim.noc.packet_wiring import build_wiring
@@ -34,7 +35,14 @@ ZERO_LOAD_TOLERANCE, LATENCY_TOLERANCE, SATURATION_TOLERANCE = 0.01, 0.05, 0.10
 LOADED_PART = 0.8
 """Part of the saturation rate up to which latencies are held to the tolerance."""
 
-_HEADING = "mesh VCs buffer flits what                theirs      ours    error allowed"
+MESH4, MESH8 = DATA / "booksim2_mesh_uniform_xy.csv", DATA / "booksim2_mesh8_uniform_xy.csv"
+
+QUICK = {
+    (4, 4, 1, 0.001), (4, 4, 1, 0.3), (4, 4, 4, 0.001), (4, 4, 4, 0.4), (4, 1, 1, 0.001), (4, 1, 1, 0.2),
+    (4, 1, 4, 0.001), (4, 1, 4, 0.2), (4, 1, 4, 0.3), (4, 1, 4, 0.35), (8, 4, 1, 0.001), (8, 1, 4, 0.001),
+}  # fmt: skip
+"""(k, VCs, flits, rate) of the rows that are measured when not all are; one saturation rate is among them."""
+
 _COLUMNS = ("k", "num_vcs", "vc_buf_size", "packet_size", "injection_rate_flits", "packet_latency", "unstable")
 
 
@@ -57,28 +65,6 @@ class OracleRow:
     latency: float | None
     hops: float | None
     unstable: bool
-
-
-@attrs.frozen(kw_only=True)
-class Comparison:
-    """Their figure and ours; `error` relative to theirs, None where either is missing; `tolerance` None: not held."""
-
-    config: Config
-    what: str
-    theirs: float | None
-    ours: float | None
-    tolerance: float | None
-
-    @property
-    def error(self) -> float | None:
-        """(ours - theirs) / theirs."""
-        return None if self.theirs is None or self.ours is None else self.ours / self.theirs - 1
-
-    @property
-    def holds(self) -> bool:
-        """Within the tolerance, or without one."""
-        error = self.error
-        return self.tolerance is None or (error is not None and abs(error) <= self.tolerance)
 
 
 def read_oracle(path: Path) -> list[OracleRow]:
@@ -107,12 +93,21 @@ def _number(text: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def compare(rows: Sequence[OracleRow], seed: int = 1) -> list[Comparison]:
+def rows(full: bool) -> Iterator[Row]:
+    """The rows of both tables, or of `QUICK` only, with the saturation rates that they allow."""
+    found = [row for path in (MESH4, MESH8) for row in read_oracle(path)]
+    yield from compare(found if full else [row for row in found if key(row) in QUICK])
+
+
+def key(row: OracleRow) -> tuple[int, int, int, float]:
+    """(k, VCs, flits, rate)."""
+    return row.config.k, row.config.vcs, row.config.packet_flits, row.rate
+
+
+def compare(found: Sequence[OracleRow], seed: int = 1) -> Iterator[Row]:
     """Measure every row, each with a generator of its own from `seed`; then each config's saturation rate."""
-    found: list[Comparison] = []
-    for config, group in groupby(sorted(rows, key=_order), key=lambda row: row.config):
-        found += _compare_config(config, list(group), seed)
-    return found
+    for config, group in groupby(sorted(found, key=_order), key=lambda row: row.config):
+        yield from _compare_config(config, list(group), seed)
 
 
 def _order(row: OracleRow) -> tuple[int, int, int, int, float]:
@@ -120,30 +115,22 @@ def _order(row: OracleRow) -> tuple[int, int, int, int, float]:
     return config.k, -config.vcs, -config.buffer, config.packet_flits, row.rate
 
 
-def _compare_config(config: Config, rows: list[OracleRow], seed: int) -> list[Comparison]:
-    theirs = _saturation([(row.rate, row.unstable) for row in rows])
-    found: list[Comparison] = []
+def _compare_config(config: Config, found: list[OracleRow], seed: int) -> Iterator[Row]:
+    theirs = _saturation([(row.rate, row.unstable) for row in found])
     verdicts: list[tuple[float, bool]] = []
-    for row in rows:
+    for row in found:
         latency, saturated = _measure(row, seed)
         verdicts.append((row.rate, saturated))
-        found.append(
-            Comparison(
-                config=config,
-                what=f"latency at {row.rate:g}",
-                theirs=row.latency,
-                ours=latency,
-                tolerance=_tolerance(row, theirs),
-            )
-        )
+        tolerance = _tolerance(row, theirs)
+        yield _row(config, f"latency at {row.rate:g}", row.latency, latency, tolerance)
     if theirs is not None:
-        ours = _saturation(verdicts)
-        found.append(
-            Comparison(
-                config=config, what="saturation rate", theirs=theirs, ours=ours, tolerance=SATURATION_TOLERANCE
-            )
-        )
-    return found
+        yield _row(config, "saturation rate", theirs, _saturation(verdicts), SATURATION_TOLERANCE)
+
+
+def _row(config: Config, what: str, theirs: float | None, ours: float | None, tolerance: float | None) -> Row:
+    flits = f"{config.packet_flits} flit{'s'[: config.packet_flits - 1]}"
+    where = f"mesh {config.k}x{config.k}, {config.vcs} VC of {config.buffer}, {flits}"
+    return Row(unit="noc", what=f"{where}, {what}", theirs=theirs, ours=ours, tolerance=tolerance)
 
 
 def _measure(row: OracleRow, seed: int) -> tuple[float | None, bool]:
@@ -178,27 +165,3 @@ def _saturation(verdicts: list[tuple[float, bool]]) -> float | None:
         return None
     stable = [rate for rate, saturated in verdicts if not saturated and rate < unstable[0]]
     return (max(stable, default=0.0) + unstable[0]) / 2
-
-
-def table(paths: Sequence[Path], seed: int = 1) -> str:
-    """Compare all rows of the files and print them with errors and tolerances."""
-    rows = [row for path in paths for row in read_oracle(path)]
-    lines = [_HEADING]
-    comparisons = compare(rows, seed)
-    lines += [_line(comparison) for comparison in comparisons]
-    missed = sum(not comparison.holds for comparison in comparisons)
-    held = sum(comparison.tolerance is not None for comparison in comparisons)
-    return "\n".join([*lines, f"{missed} of {held} figures with a tolerance miss it"]) + "\n"
-
-
-def _line(comparison: Comparison) -> str:
-    config = comparison.config
-    error, tolerance = comparison.error, comparison.tolerance
-    cells = [
-        f"{config.k:>2}x{config.k} {config.vcs:>2} {config.buffer:>6} {config.packet_flits:>5} {comparison.what:<16}",
-        f"{'-' if comparison.theirs is None else format(comparison.theirs, '.3f'):>9}",
-        f"{'-' if comparison.ours is None else format(comparison.ours, '.3f'):>9}",
-        f"{'-' if error is None else format(100 * error, '+.2f') + ' %':>8}",
-        f"{'-' if tolerance is None else format(100 * tolerance, '.0f') + ' %':>7}",
-    ]
-    return " ".join(cells) + ("" if comparison.holds else "  MISSED")
