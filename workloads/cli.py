@@ -19,20 +19,40 @@ class Parser(argparse.ArgumentParser):
 
 
 def list_main(argv: list[str]) -> int:
-    """`list`: built-in models and schedules, one a line."""
-    from workloads.models import load_model, model_names
-    from workloads.schedules import SCHEDULES
+    """`list`: built-in models and schedules, as text or JSON."""
+    from workloads.schedules.listing import NO_INFERENCE_WORK, schedule_rows, schedules_text
 
-    Parser(prog="python -m workloads list", description="Models and schedules that can be named.").parse_args(argv)
-    print("models")
-    for name in model_names():
-        model = load_model(name)
-        print(f"  {name:<16} {model.kind:<5} {model.parameters / 1e9:6.3f} B parameters, {model.layers} layers")
-    print("schedules")
-    for name, schedule in SCHEDULES.items():
-        summary = (schedule.__doc__ or "").strip().splitlines()[0]
-        print(f"  {name:<16} {summary}")
+    parser = Parser(prog="python -m workloads list", description="Models and schedules that can be named.")
+    parser.add_argument("what", nargs="?", choices=("models", "schedules"), help="only these")
+    parser.add_argument("--json", metavar="FILE", help="write JSON to FILE, - for standard output")
+    args = parser.parse_args(argv)
+    models, schedules = args.what != "schedules", args.what != "models"
+    if args.json is None:
+        print("\n".join([_models_text()] * models + [schedules_text()] * schedules))
+        return 0
+    data: dict[str, Any] = {"models": _model_rows()} if models else {}
+    if schedules:
+        data |= {"schedules": schedule_rows(), "no_inference_work": NO_INFERENCE_WORK}
+    _write(args.json, json.dumps(data, indent=1) + "\n")
     return 0
+
+
+def _model_rows() -> list[dict[str, Any]]:
+    from workloads.models import load_model, model_names
+
+    models = [load_model(name) for name in model_names()]
+    return [
+        {"name": model.name, "kind": model.kind, "parameters": model.parameters, "layers": model.layers}
+        for model in models
+    ]
+
+
+def _models_text() -> str:
+    lines = (
+        f"  {row['name']:<16} {row['kind']:<5} {row['parameters'] / 1e9:6.3f} B parameters, {row['layers']} layers"
+        for row in _model_rows()
+    )
+    return "\n".join(["models", *lines])
 
 
 def schedule_main(argv: list[str]) -> int:

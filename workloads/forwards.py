@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import attrs
 
 from archsim.errors import WorkloadError
+from workloads.evidence import ABSTRACT_ONLY
 
 KINDS = ("warm", "refine", "full", "prefill", "decode", "store")
 _JSON_FIELDS = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
@@ -118,11 +119,6 @@ class Forward:
     """Tokens fixed in a run or lane that others decide over; those that the output keeps are in `committed`."""
 
 
-ABSTRACT_ONLY = "abstract only"
-"""Evidence of schedules of which only an abstract is known: what it leaves open is an option, and figures are
-not to be validated against."""
-
-
 class Schedule(attrs.AttrsInstance, Protocol):
     """A denoising schedule: options in, forwards out. Schedules are frozen attrs classes."""
 
@@ -130,7 +126,7 @@ class Schedule(attrs.AttrsInstance, Protocol):
     kind: ClassVar[str]
     """What it is about: "core", "caching", "steps" or "speculative"."""
     evidence: ClassVar[str]
-    """What its row counts rest on: "code run", "code read", "abstract only", ..."""
+    """What its row counts rest on, in a word of `workloads.evidence`."""
     source: ClassVar[str]
     """Publication or repository."""
 
@@ -170,7 +166,7 @@ def header(schedule: Schedule) -> dict[str, Any]:
     if schedule.commit_source is not None:
         out["commit_source"] = schedule.commit_source
     if schedule.evidence == ABSTRACT_ONLY:
-        out["evidence"] = ABSTRACT_ONLY
+        out["evidence"] = f"{ABSTRACT_ONLY}, parametric"
     return out
 
 

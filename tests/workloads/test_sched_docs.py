@@ -1,4 +1,4 @@
-"""docs/schedules.md lists what there is, with its defaults, and its examples run."""
+"""Examples and figures of docs/schedules.md."""
 
 from __future__ import annotations
 
@@ -6,41 +6,13 @@ import re
 import shlex
 from pathlib import Path
 
-import attrs
 import pytest
 
 from tests.workloads.oracle_rows import column
 from workloads.__main__ import main
-from workloads.schedules import SCHEDULES, DinferBlockSchedule, FastDllmSchedule, build_schedule
-from workloads.schedules.options import flag
+from workloads.schedules import DinferBlockSchedule, FastDllmSchedule, build_schedule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text(encoding="utf-8")
-ROWS = {cells[0].strip("`"): cells for cells in (
-    [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")
-) if len(cells) == 6}
-UNLISTED = {"prompt", "gen", "as_", "commits", "counts", "mean", "seed"}
-
-
-def test_every_schedule_has_its_row_in_order() -> None:
-    assert list(ROWS) == list(SCHEDULES)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_parameters_and_their_defaults(name: str) -> None:
-    told = ROWS[name][2]
-    for field in attrs.fields(SCHEDULES[name]):
-        if field.name not in UNLISTED:
-            listed = re.search(rf"(?<![-\w]){flag(field.name)}(?![-\w])[^,]*", told)
-            assert listed is not None, field.name
-            given = re.search(r"\((.*)\)", listed[0])
-            if given is not None and isinstance(field.default, int | float | str) and field.default != "":
-                assert given[1] == f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_whether_a_program_can_be_made(name: str) -> None:
-    unlowerable = SCHEDULES[name].unlowerable
-    assert (ROWS[name][4] == "yes") == (unlowerable is None)
 
 
 def test_examples_run(capsys: pytest.CaptureFixture[str]) -> None:

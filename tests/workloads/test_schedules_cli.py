@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from workloads.__main__ import LOWER, main
+from workloads.evidence import ABSTRACT_ONLY, CLOSED_FORM, CODE_READ, CODE_RUN, PAPER_READ
+from workloads.schedules import SCHEDULES
+from workloads.schedules.listing import schedule_rows
+from workloads.schedules.options import flag
 
 OPTIONS = {"cache": "dual", "prompt": 8, "gen": 16, "block": 8, "steps": 8, "batch": 1}
 TOY = ["schedule", "llada", *(f"--{key}={value}" for key, value in OPTIONS.items())]
@@ -44,6 +49,28 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in out
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_list_tells_kind_evidence_source_and_options(name: str) -> None:
+    row = next(row for row in schedule_rows() if row["name"] == name)
+    assert row["kind"] in ("core", "caching", "steps", "speculative")
+    assert row["evidence"] in (CLOSED_FORM, CODE_RUN, CODE_READ, PAPER_READ, ABSTRACT_ONLY)
+    assert row["source"]
+    assert row["summary"]
+    assert {option["name"] for option in row["options"]} == {flag(field.name) for field in attrs.fields(SCHEDULES[name])}
+    assert all(option["help"] for option in row["options"])
+
+
+def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "schedules", "--json", "-"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert sorted(data) == ["no_inference_work", "schedules"]
+    assert [row["name"] for row in data["schedules"]] == list(SCHEDULES)
+    assert main(["list", "models", "--json", "-"]) == 0
+    assert {"name": "llada-8b", "kind": "dllm", "parameters": 8015581184, "layers": 32} in json.loads(
+        capsys.readouterr().out
+    )["models"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -53,7 +80,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["schedule", "autoregressive", "--prompt", "1", "--gen", "1", "--cache", "dual"], "schedule autoregressive: "),
         ([*TOY, "--json", "/no/such/folder/x"], "/no/such/folder/x: No such file or directory"),
         (["schedule"], "the following arguments are required: name"),
-        (["list", "more"], "unrecognized arguments: more"),
+        (["list", "more"], "argument what: invalid choice: 'more'"),
     ],
 )
 def test_errors_are_one_line(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,20 +12,30 @@ from archsim.errors import WorkloadError
 from workloads.forwards import Schedule
 from workloads.schedules.autoregressive import AutoregressiveSchedule
 from workloads.schedules.bd3lm import Bd3lmSchedule
+from workloads.schedules.block_diffusion import EfficientDlmSchedule, NbdiffSchedule, SeedDiffusionSchedule
 from workloads.schedules.daedal import DaedalSchedule
+from workloads.schedules.dare import DareSchedule
 from workloads.schedules.dinfer import DinferSchedule
 from workloads.schedules.dinfer_block import DinferBlockSchedule
+from workloads.schedules.dinfer_smoothing import DinferSmoothingSchedule
 from workloads.schedules.dkv_decode import DkvDecodeSchedule
 from workloads.schedules.dkv_greedy import DkvGreedySchedule
+from workloads.schedules.dkv_prefill import DkvPdSchedule, DkvPrefillSchedule
 from workloads.schedules.dllm_cache import DllmCacheSchedule
 from workloads.schedules.dparallel import DparallelSchedule
 from workloads.schedules.dream import DreamSchedule
 from workloads.schedules.fast_dllm import FastDllmSchedule
 from workloads.schedules.fast_dllm_dream import FastDllmDreamSchedule
+from workloads.schedules.freecache import FreecacheSchedule
 from workloads.schedules.freedave import FreedaveSchedule
 from workloads.schedules.llada import LladaSchedule
+from workloads.schedules.llada2 import Llada2Schedule, Llada21Schedule
+from workloads.schedules.longllada import LongLladaSchedule
+from workloads.schedules.maskllm import MaskllmSchedule
 from workloads.schedules.options import flag, option_fields
 from workloads.schedules.prophet import ProphetSchedule
+from workloads.schedules.smdm import SmdmSchedule
+from workloads.schedules.sparsed import SparsedSchedule
 from workloads.schedules.window_diffusion import WindowDiffusionSchedule
 
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -33,20 +43,34 @@ SCHEDULES: dict[str, type[Schedule]] = {
     for schedule in (
         AutoregressiveSchedule,
         LladaSchedule,
+        LongLladaSchedule,
         DreamSchedule,
+        SmdmSchedule,
+        Bd3lmSchedule,
+        DinferBlockSchedule,
+        Llada2Schedule,
+        Llada21Schedule,
+        SeedDiffusionSchedule,
+        EfficientDlmSchedule,
+        NbdiffSchedule,
         FastDllmSchedule,
         FastDllmDreamSchedule,
         DkvDecodeSchedule,
         DkvGreedySchedule,
+        DkvPrefillSchedule,
+        DkvPdSchedule,
         DllmCacheSchedule,
+        DareSchedule,
+        FreecacheSchedule,
+        WindowDiffusionSchedule,
+        SparsedSchedule,
+        DinferSchedule,
+        DinferSmoothingSchedule,
+        MaskllmSchedule,
         DparallelSchedule,
         ProphetSchedule,
-        FreedaveSchedule,
         DaedalSchedule,
-        DinferSchedule,
-        DinferBlockSchedule,
-        WindowDiffusionSchedule,
-        Bd3lmSchedule,
+        FreedaveSchedule,
     )
 }
 """Every schedule by its name, in the order in which lists show them."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CLOSED_FORM
 from workloads.forwards import Forward
 from workloads.schedules.base import ScheduleBase
 from workloads.schedules.options import option
@@ -23,7 +24,7 @@ class AutoregressiveSchedule(ScheduleBase):
 
     name: ClassVar[str] = "autoregressive"
     kind: ClassVar[str] = "core"
-    evidence: ClassVar[str] = "closed form"
+    evidence: ClassVar[str] = CLOSED_FORM
     source: ClassVar[str] = "the usual decoder loop"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))

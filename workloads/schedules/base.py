@@ -11,14 +11,7 @@ import attrs
 from workloads.forwards import Forward, summarize
 from workloads.schedules.counts import transfer_counts
 from workloads.schedules.options import check_options, option, option_values, refusal
-from workloads.schedules.record import Place, Rows
-
-CODE_RUN = "code run"
-"""The reference sampler was executed; tests compare every forward with its counts."""
-CODE_READ = "code read"
-"""The rule was taken from the source, which was not executed."""
-PAPER_READ = "paper read"
-"""The rule was taken from a paper's text; there was no code to read."""
+from workloads.schedules.record import Place, Rows, make_forward
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +116,11 @@ class BlockSchedule(CanvasSchedule):
     def rest(self, place: Place) -> Rows:
         """The rows from the place's block to the end of the canvas."""
         return Rows(place.block_start, self.canvas.count - place.block_start)
+
+    def full(self, step: Step, **fields: Any) -> Forward:
+        """That step as a forward over the canvas; logits of the block's rows, or as implemented of all rows."""
+        fields = {"head": self.own(step.place) if self.ideal else self.canvas, "committed": step.committed, **fields}
+        return make_forward(step.place, "full", self.canvas, self.canvas.count, **fields)
 
     def walk(self, counts: Callable[[int], Iterable[int]]) -> Iterator[Step]:
         """Steps of all blocks; `counts` makes the commits of a block's forwards from its masked rows."""

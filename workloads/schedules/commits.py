@@ -9,6 +9,7 @@ for one of three in earlier blocks, and "2+" for an expansion.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -49,6 +50,10 @@ class Stream(Protocol):
         """The next forward's count, with `masked` candidate rows; raises WorkloadError outside least..most."""
         ...
 
+    def idle(self, most: int) -> int:
+        """How many forwards that commit nothing come next: 1 to `most`; 1 where counts are drawn."""
+        ...
+
     def finish(self) -> None:
         """The schedule is over; raises WorkloadError if counts are left."""
         ...
@@ -77,6 +82,11 @@ class RecordedStream:
             raise WorkloadError(f"{self.where}: forward {self.taken} commits {count.committed}; expected {wanted}")
         self.taken += 1
         return count
+
+    def idle(self, most: int) -> int:
+        """The number of zeros that come next."""
+        coming = itertools.takewhile(lambda count: count.committed == 0, self.counts[self.taken : self.taken + most])
+        return max(sum(1 for _ in coming), 1)
 
     def finish(self) -> None:
         """Every count must have been used."""
@@ -108,6 +118,10 @@ class ProfiledStream:
         if not self.plan:
             self.plan = self._split(masked)
         return Count(max(least, min(self.plan.pop(0), masked if most is None else most)))
+
+    def idle(self, most: int) -> int:
+        """One at most."""
+        return min(1, most)
 
     def finish(self) -> None:
         """Nothing can be left."""

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, ScheduleBase
+from workloads.schedules.base import ScheduleBase
 from workloads.schedules.commits import Count
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
@@ -53,7 +54,7 @@ class DaedalSchedule(Logged, ScheduleBase):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.00819; Li-Jinsong/DAEDAL 303c9e9"
-    unlowerable: ClassVar[str] = "the canvas changes its length, and the confidence of the end token has no program"
+    unlowerable: ClassVar[str | None] = "the canvas changes its length, and the end token's confidence has no program"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
     initial_gen: int = attrs.field(default=64, metadata=option("generated rows at first", minimum=1))
@@ -64,7 +65,9 @@ class DaedalSchedule(Logged, ScheduleBase):
     stage1_forwards: int = attrs.field(default=1, metadata=option("forwards of the length search", minimum=1))
     as_: str = attrs.field(
         default="ideal",
-        metadata=option("row counts without or with the reference code's waste", choices=("ideal", "implemented")),
+        metadata=option(
+            "row counts without or with the reference code's waste", choices=("ideal", "implemented"), last=True
+        ),
     )
 
     def _check(self) -> None:

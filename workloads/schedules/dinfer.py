@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.base import BlockSchedule
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.base import SteppedSchedule
 from workloads.schedules.options import option
 from workloads.schedules.record import Rows, make_forward
 
@@ -27,9 +28,11 @@ class DkvDecodeSchedule(SteppedSchedule):
 
     name: ClassVar[str] = "dkv-decode"
     kind: ClassVar[str] = "caching"
+    keeps_prompt: ClassVar[bool] = False
+    """Whether refreshes after the first forward leave the prompt's K/V as they are."""
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2505.15781; horseee/dKV-Cache 49a76fc"
-    unlowerable: ClassVar[str] = "the query rows are the undecoded ones, scattered over the canvas"
+    unlowerable: ClassVar[str | None] = "the query rows are the undecoded ones, scattered over the canvas"
 
     refresh: int = attrs.field(default=8, metadata=option("steps from one refresh to the next", minimum=1))
     cache: str = attrs.field(default="on", metadata=option("KV cache", choices=("on", "off")))
@@ -43,7 +46,8 @@ class DkvDecodeSchedule(SteppedSchedule):
             decoded = place.block_start + done[place.step - 1] if self.cache == "on" and late else 0
             kind = "full" if self.cache == "off" else "refine" if decoded else "warm"
             canvas = self.canvas.count
-            query = Rows(0, canvas - decoded)
+            whole = self.response if self.keeps_prompt and place.index else self.canvas
+            query = Rows(0, canvas - decoded) if decoded else whole
             head = Rows(place.block_start, step.masked) if self.ideal else query
             yield make_forward(
                 place, kind, query, canvas, head=head, committed=step.committed, scattered=decoded > 0

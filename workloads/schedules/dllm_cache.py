@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward, OperatorRows
-from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.base import SteppedSchedule
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
@@ -32,7 +33,7 @@ class DllmCacheSchedule(SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2506.06295; maomaocun/dLLM-cache 17235bf"
-    unlowerable: ClassVar[str] = "layers and operators send different rows, chosen by how much V changed"
+    unlowerable: ClassVar[str | None] = "layers and operators send different rows, chosen by how much V changed"
 
     prompt_interval: int = attrs.field(default=50, metadata=option("steps between prompt refreshes", minimum=1))
     gen_interval: int = attrs.field(default=7, metadata=option("steps between response refreshes", minimum=1))

@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.base import BlockSchedule
 from workloads.schedules.commits import Profile, drain
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option
-from workloads.schedules.record import make_forward
 
 MEASURED = Profile(Fraction(256, 30), "dParallel, GSM8K: 256 tokens in 30 forwards, block 32, entropy 0.5")
 
@@ -33,7 +33,7 @@ class DparallelSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2509.26488; czg1225/dParallel 2ca4d14"
-    unlowerable: ClassVar[str] = "rows are chosen by entropy, which the sampling phase does not compute"
+    unlowerable: ClassVar[str | None] = "rows are chosen by entropy, which the sampling phase does not compute"
 
     threshold: float = attrs.field(default=0.5, metadata=option("largest entropy to commit, in nats"))
 
@@ -44,8 +44,7 @@ class DparallelSchedule(Logged, BlockSchedule):
 
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all blocks in order."""
-        stream, canvas = self.stream(), self.canvas
+        stream = self.stream()
         for step in self.walk(partial(drain, stream)):
-            head = self.own(step.place) if self.ideal else canvas
-            yield make_forward(step.place, "full", canvas, canvas.count, head=head, committed=step.committed)
+            yield self.full(step)
         stream.finish()

@@ -11,15 +11,14 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, CanvasSchedule
+from workloads.schedules.base import CanvasSchedule
 from workloads.schedules.commits import Stream
 from workloads.schedules.dream_time import commit_share, share_of, time_steps
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
-
-COUNTED = ("maskgit_plus", "topk_margin", "entropy")
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +36,11 @@ class DreamSchedule(Logged, CanvasSchedule):
 
     name: ClassVar[str] = "dream"
     kind: ClassVar[str] = "core"
+    counted: ClassVar[tuple[str, ...]] = ("maskgit_plus", "topk_margin", "entropy")
+    """Choices of alg whose counts follow from the time steps."""
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.15487; DreamLM/Dream fac0a7f"
-    unlowerable: ClassVar[str] = "the sampled rows are scattered over the canvas, and logits are shifted by a row"
+    unlowerable: ClassVar[str | None] = "the sampled rows are scattered, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     steps: int = attrs.field(
@@ -47,7 +48,7 @@ class DreamSchedule(Logged, CanvasSchedule):
         metadata=option("denoising steps; default gen", minimum=1),
     )
     alg: str = attrs.field(
-        default="entropy", metadata=option("how rows are chosen", choices=("origin", *COUNTED, "confidence_threshold"))
+        default="entropy", metadata=option("how rows are chosen", choices=("origin", *counted, "confidence_threshold"))
     )
     eps: float = attrs.field(default=1e-3, metadata=option("last time step"))
 
@@ -61,7 +62,7 @@ class DreamSchedule(Logged, CanvasSchedule):
     @property
     def fixed_by(self) -> str:
         """Time steps need no data."""
-        return f"alg {self.alg}" if self.alg in COUNTED else ""
+        return f"alg {self.alg}" if self.alg in self.counted else ""
 
     @property
     def drawn(self) -> str:

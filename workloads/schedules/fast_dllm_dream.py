@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.base import SteppedSchedule
 from workloads.schedules.commits import Stream, drain
 from workloads.schedules.dream_time import share_of, time_steps
 from workloads.schedules.logged import Logged
@@ -36,7 +37,7 @@ class FastDllmDreamSchedule(Logged, SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2505.22618; NVlabs/Fast-dLLM 24cc59e"
-    unlowerable: ClassVar[str] = "only the masked rows are sampled, and logits are shifted by a row"
+    unlowerable: ClassVar[str | None] = "only the masked rows are sampled, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=2))

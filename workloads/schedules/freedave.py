@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, BlockSchedule
+from workloads.schedules.base import BlockSchedule
 from workloads.schedules.commits import Stream
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
@@ -35,7 +36,7 @@ class FreedaveSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2510.00294; cychomatica/FreeDave 8b48121"
-    unlowerable: ClassVar[str] = "a forward verifies several drafts of one block"
+    unlowerable: ClassVar[str | None] = "a forward verifies several drafts of one block"
 
     draft_steps: int = attrs.field(default=4, metadata=option("drafts verified by a forward", minimum=1))
     token_per_step: int = attrs.field(default=1, metadata=option("tokens a draft adds", minimum=1))

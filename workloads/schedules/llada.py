@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.base import SteppedSchedule
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 

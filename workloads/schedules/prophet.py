@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, SteppedSchedule
+from workloads.schedules.base import SteppedSchedule
 from workloads.schedules.commits import Profile, Stream
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
@@ -41,7 +42,7 @@ class ProphetSchedule(Logged, SteppedSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.19982; pixeli99/Prophet 460afe4"
-    unlowerable: ClassVar[str] = "the comparison of the two largest logits has no program"
+    unlowerable: ClassVar[str | None] = "the comparison of the two largest logits has no program"
 
     answer_offset: int = attrs.field(
         default=0, metadata=option("first generated row of the five that are tested", minimum=0)

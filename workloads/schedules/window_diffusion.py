@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import attrs
 
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import CODE_RUN, CanvasSchedule
+from workloads.schedules.base import CanvasSchedule
 from workloads.schedules.counts import transfer_counts
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
@@ -34,7 +35,7 @@ class WindowDiffusionSchedule(CanvasSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "vhicrgit/Window-Diffusion d8bb349"
-    unlowerable: ClassVar[str] = "query rows and the rows they attend to are scattered over the canvas"
+    unlowerable: ClassVar[str | None] = "query rows and the rows they attend to are scattered over the canvas"
 
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: self.gen, takes_self=True),

@@ -1,0 +1,38 @@
+"""dInfer's iteration smoothing: masked rows enter as a mixture of what was predicted for them.
+
+Source: inclusionAI/dInfer fce4e32 decoding/generate_uniform.py (IterSmoothWithVicinityCache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import attrs
+
+from workloads.evidence import CODE_READ
+from workloads.forwards import Forward
+from workloads.schedules.dinfer import DinferSchedule
+
+
+@attrs.frozen(kw_only=True)
+class DinferSmoothingSchedule(DinferSchedule):
+    """dInfer's iterations; the block's masked rows enter as mask embedding + weight * softmax(logits) * embedding.
+
+    That is a product of those rows' probabilities with the whole embedding, in every forward of a block but its
+    first, before which nothing was predicted.
+    """
+
+    name: ClassVar[str] = "iteration-smoothing"
+    evidence: ClassVar[str] = CODE_READ
+    unlowerable: ClassVar[str | None] = "mixtures of embeddings have no program"
+
+    def forwards(self) -> Iterator[Forward]:
+        """dInfer's forwards, each with the rows that enter as mixtures."""
+        masked = 0
+        for forward in super().forwards():
+            if forward.step_in_block == 0:
+                masked = self.block
+            soft = masked if forward.step_in_block else 0
+            masked -= forward.committed
+            yield attrs.evolve(forward, soft_rows=soft)

@@ -1,0 +1,107 @@
+"""LLaDA2.0 and LLaDA2.1: block-causal threshold decoding, the latter with editing of tokens already committed.
+
+Sources: LLaDA2MoeModelLM.generate as copied in ZHZisZZ/dllm 9a2c4ee dllm/pipelines/llada2/sampler.py (2.0); the
+LLaDA2.1 report (2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import attrs
+
+from workloads.evidence import CODE_READ, PAPER_READ
+from workloads.forwards import Forward
+from workloads.schedules.base import Step
+from workloads.schedules.block_causal import BlockCausalSchedule
+from workloads.schedules.commits import Profile, Stream
+from workloads.schedules.dinfer_block import measured
+from workloads.schedules.options import option
+from workloads.schedules.record import Rows, make_forward
+
+
+@attrs.frozen(kw_only=True)
+class Llada2Schedule(BlockCausalSchedule):
+    """A forward commits all rows of the block above the threshold, and at least its share of the block's steps.
+
+    cache "on" stores finished blocks, as inference engines do. The published sampler is "off": it sends
+    everything up to the block's end each time, without prefill and store.
+    """
+
+    name: ClassVar[str] = "llada2"
+    evidence: ClassVar[str] = CODE_READ
+    source: ClassVar[str] = "arXiv 2512.15745; ZHZisZZ/dllm 9a2c4ee"
+
+    threshold: float = attrs.field(default=0.95, metadata=option("least confidence to commit"))
+    block_steps: int = attrs.field(default=32, metadata=option("forwards of a block at most", minimum=1))
+    cache: str = attrs.field(default="on", metadata=option("KV cache", choices=("on", "off")))
+
+    @property
+    def published(self) -> Profile | None:
+        """The report's tokens per forward at this threshold and block."""
+        return measured(self.threshold, self.block)
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is a cache."""
+        return self.cache == "on"
+
+    def block_counts(self, stream: Stream, masked: int) -> Iterator[int]:
+        """At least the share of a step, in at most `block_steps` forwards."""
+        for left in range(self.block_steps, 0, -1):
+            if masked == 0:
+                break
+            committed = stream.take(masked, least=max(-(-masked // left), 1)).committed
+            yield committed
+            masked -= committed
+        if self.stores:
+            stream.take(0)
+            yield 0
+
+    def block_forward(self, step: Step) -> Forward:
+        """A forward over the block or, without cache, over everything up to its end."""
+        if self.stores:
+            return super().block_forward(step)
+        own = Rows(step.place.block_start, self.block)
+        query = Rows(0, own.start + own.count)
+        head = own if self.ideal else query
+        return make_forward(
+            step.place, "full", query, query.count, head=head, sampled=own.count, committed=step.committed
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Llada21Schedule(BlockCausalSchedule):
+    """A forward also replaces committed tokens of the block whose new prediction passes a second threshold.
+
+    So all rows of the block are sampled every time, and a block is over only once a forward changes nothing:
+    forwards that commit no mask but edit have the count 0, and up to `post_forwards` of them follow the last
+    mask. With a mean instead of a record one does. `revisit` blocks before the current one are sent as well,
+    where they may be edited (multi-block editing).
+    """
+
+    name: ClassVar[str] = "llada2.1"
+    evidence: ClassVar[str] = PAPER_READ
+    source: ClassVar[str] = "arXiv 2602.08676"
+
+    threshold: float = attrs.field(default=0.7, metadata=option("least confidence to commit"))
+    edit_threshold: float = attrs.field(default=0.5, metadata=option("least confidence to replace a token"))
+    post_forwards: int = attrs.field(default=16, metadata=option("editing forwards after the last mask", minimum=1))
+    revisit: int = attrs.field(default=0, metadata=option("earlier blocks that are sent and edited too", minimum=0))
+
+    def block_counts(self, stream: Stream, masked: int) -> Iterator[int]:
+        """Commits of a block's forwards, which are 0 for those that only edit."""
+        while masked:
+            committed = stream.take(masked, least=1 if self.mean else 0).committed
+            yield committed
+            masked -= committed
+        for _ in range(stream.idle(self.post_forwards)):
+            yield stream.take(0).committed
+
+    def block_forward(self, step: Step) -> Forward:
+        """A forward over the block and the blocks that are revisited; the last one changes nothing and so stores."""
+        start = step.place.block_start
+        first = max(start - self.revisit * self.block, 0)
+        query = Rows(first, start + self.block - first)
+        return make_forward(step.place, "refine", query, start + self.block, committed=step.committed)
