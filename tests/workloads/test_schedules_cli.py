@@ -56,7 +56,8 @@ def test_list_tells_kind_evidence_source_and_options(name: str) -> None:
     assert row["evidence"] in (CLOSED_FORM, CODE_RUN, CODE_READ, PAPER_READ, ABSTRACT_ONLY)
     assert row["source"]
     assert row["summary"]
-    assert {option["name"] for option in row["options"]} == {flag(field.name) for field in attrs.fields(SCHEDULES[name])}
+    names = {flag(field.name) for field in attrs.fields(SCHEDULES[name])}
+    assert {option["name"] for option in row["options"]} == names
     assert all(option["help"] for option in row["options"])
 
 
