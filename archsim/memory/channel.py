@@ -17,9 +17,9 @@ from __future__ import annotations
 import attrs
 
 from archsim.memory.addressmap import AddressMap
-from archsim.memory.delays import Delays
+from archsim.memory.delays import QUANTUM_PS, Delays
 from archsim.memory.lane import CLOSED, Lane, bus_ready
-from archsim.memory.refresh import Refresh
+from archsim.memory.refresh import Refresh, Spread
 from archsim.memory.rowbus import RowBuses
 
 MAX_HOLES = 16
@@ -44,6 +44,8 @@ class RunTimer:
     refresh: Refresh
     row_buses: RowBuses
     burst_bytes: int
+    spread: Spread | None = None
+    """Refresh without a phase, beside a `refresh` without windows."""
     counters: RowCounters = attrs.field(factory=RowCounters)
     _burst_shift: int = attrs.field(init=False)
     _chunk_ps: int = attrs.field(init=False)
@@ -62,6 +64,10 @@ class RunTimer:
         self._read = delays.read_column, delays.read_open, delays.read_release
         self._write = delays.write_column, delays.write_open, delays.write_release
 
+    def data_ps(self, nbytes: int) -> int:
+        """Time that `nbytes` take on a channel's bus."""
+        return (nbytes >> self._burst_shift) * self.delays.burst
+
     def serve(self, lane: Lane, at: int, local: int, nbytes: int, write: bool) -> tuple[int, int]:
         """Book a run of `nbytes` > 0 from local address `local`; (first, last) data time in ps."""
         delays, shift, offset = self.delays, self._burst_shift, self.refresh.offset_ps
@@ -75,12 +81,14 @@ class RunTimer:
         if when + offset >= lane.quiet_to:
             self.meet_refresh(lane, when)
         lane.busy_ps += data
+        if self.spread is not None:
+            data += self.spread.charge(local, nbytes)
         if lane.holes:
             lane.holes = [hole for hole in lane.holes if hole[1] > at]
         if queued and lane.holes and bursts < delays.write_batch:
             first, last = self._backfill(lane, at, bus, local, end, data, write)
         else:
-            start, origin = self._open_pages(lane, at, bus, local, end, data, write)
+            start, origin = self._open_pages(lane, at, bus, local, end, data, write, queued=queued)
             first, last = self._book(lane, at, bus, start, origin, data)
             if last + offset > lane.quiet_to or (end - local) >> self.map.row_set_shift >= self.map.banks - 1:
                 self._finish_long(lane, local, end, last, write)
@@ -134,9 +142,13 @@ class RunTimer:
             self.counters.refreshes += count * len(lane.rows)
 
     def _open_pages(
-        self, lane: Lane, at: int, bus: int, local: int, end: int, data: int, write: bool
+        self, lane: Lane, at: int, bus: int, local: int, end: int, data: int, write: bool, *, queued: bool = False
     ) -> tuple[int, int]:
-        """Open the pages of the first row sets; (first data, first data if nothing behind it were late)."""
+        """Open the pages of the first row sets; (first data, first data if nothing behind it were late).
+
+        Pages are read in order of address, except behind a backlog (`queued`): there the controller sees all
+        of them before the first is due, and those that are open in time go before one that is late.
+        """
         delays, map_, rows, release = self.delays, self.map, lane.rows, lane.release
         column, open_ps, after = self._write if write else self._read
         chunk_shift, set_shift, bank_shift, group_shift, groups = self._geometry
@@ -166,17 +178,21 @@ class RunTimer:
                     rows[bank] = row
                     held = opened + active
                     opened += open_ps
-                if opened - prefix > origin:
-                    origin = opened - prefix
-                if start < 0:
-                    start = origin
-                prefix += ((count - k) >> group_shift) * chunk_ps - skip
+                size = ((count - k) >> group_shift) * chunk_ps - skip
+                late = opened + size - data if queued else opened - prefix
+                if late > origin:
+                    origin = late
+                if start < 0 or (queued and opened < start):
+                    start = opened
+                prefix += size
                 skip = 0
                 done = origin + (prefix if prefix < data else data) + after
                 release[bank] = done if done > held else held
             chunk = limit + 1
         self._count(lane, at, pages, (slot - base_slot) // gap, conflicts, data)
-        return start, origin
+        if queued:
+            origin += (bus - origin) % QUANTUM_PS
+        return max(start, bus), origin
 
     def _count(self, lane: Lane, at: int, pages: int, opened: int, conflicts: int, data: int) -> None:
         """Add to the counters; charge the activates to the channel's rate and to the shared row bus."""

@@ -6,6 +6,10 @@ import attrs
 
 from archsim.memory.timing import DramTiming
 
+QUANTUM_PS = 1000
+"""Bus turns, and refresh where it is spread over data, are charged in whole nanoseconds: core clocks of 1 GHz stay in
+step with them, so that equal work takes equal time."""
+
 
 @attrs.frozen(kw_only=True)
 class Delays:
@@ -34,6 +38,10 @@ class Delays:
     write_batch: int
 
 
+def _whole(time_ps: int) -> int:
+    return -(-time_ps // QUANTUM_PS) * QUANTUM_PS
+
+
 def make_delays(timing: DramTiming, pseudo_channels: int) -> Delays:
     """Delays of one pseudo-channel among `pseudo_channels` that share a row bus and request buffers."""
     t, tck = timing, timing.tck_ps
@@ -52,7 +60,7 @@ def make_delays(timing: DramTiming, pseudo_channels: int) -> Delays:
         same_group_gap=t.ccd_l * tck,
         row_bus_miss=t.row_bus_ps(conflict=False),
         row_bus_conflict=t.row_bus_ps(conflict=True),
-        read_to_write=max(gap, 0) * tck,
-        write_to_read=(t.wtr_l + t.cl) * tck,
+        read_to_write=_whole(max(gap, 0) * tck),
+        write_to_read=_whole((t.wtr_l + t.cl) * tck),
         write_batch=t.write_batch(pseudo_channels),
     )

@@ -11,10 +11,10 @@ from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.memory.addressmap import AddressMap
 from archsim.memory.channel import RowCounters, RunTimer
-from archsim.memory.delays import Delays, make_delays
+from archsim.memory.delays import make_delays
 from archsim.memory.lanes import LaneSet
 from archsim.memory.pagelevel import PageSet, make_page_set
-from archsim.memory.refresh import Refresh, make_refresh
+from archsim.memory.refresh import Refresh, Spread, make_refresh, make_spread
 from archsim.memory.rowbus import RowBuses
 from archsim.memory.timing import DramTiming, find_timing
 from archsim.units import Bytes
@@ -90,21 +90,21 @@ class HbmMemory:
         if self.params.mode == "page":
             return make_page_set(timing, self.map, self._windows, self.rows, per)
         timer = RunTimer(
-            delays=self._smoothed(make_delays(timing, per)) if self.params.smooth else make_delays(timing, per),
+            delays=make_delays(timing, per),
             map=self.map,
             refresh=self._windows,
             row_buses=RowBuses(per),
             burst_bytes=timing.burst_bytes,
+            spread=self._make_spread(),
             counters=self.rows,
         )
         return LaneSet(timer)
 
-    def _smoothed(self, delays: Delays) -> Delays:
-        """Bursts that take as long as they do on average, refresh included."""
-        interval, loss = self.refresh.interval_ps, self.refresh.loss_ps
-        if not interval:
-            return delays
-        return attrs.evolve(delays, burst=-(-delays.burst * interval // (interval - loss)))
+    def _make_spread(self) -> Spread | None:
+        if not self.params.smooth:
+            return None
+        period = self.period_bytes // self.map.channels
+        return make_spread(self.refresh, period, period // self.timing.burst_bytes * self.timing.burst_cycles * self.timing.tck_ps)
 
     @property
     def channel_count(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 import attrs
 
 from archsim.kernel.snapshot import Visitor
-from archsim.memory.delays import Delays
+from archsim.memory.delays import QUANTUM_PS, Delays
 
 CLOSED = -1
 
@@ -62,6 +62,19 @@ class Lane(BusState):
         self.rows = [row if row < 0 else visitor.affine(row) for row in self.rows]
         self.busy_ps = visitor.count(self.busy_ps)
 
+    def joins(self, other: Lane) -> bool:
+        """Whether the two differ in nothing but times."""
+        return self.rows == other.rows and self.epoch == other.epoch and self.write == other.write
+
+    def delay_to(self, other: Lane) -> None:
+        """Take the later of each time of this lane and another one that it `joins`; idle stretches both have."""
+        self.bus_free = max(self.bus_free, other.bus_free)
+        self.turn_ps = max(self.turn_ps, other.turn_ps)
+        self.mixable = max(self.mixable, other.mixable)
+        self.act_free = max(self.act_free, other.act_free)
+        self.release = [max(a, b) for a, b in zip(self.release, other.release, strict=True)]
+        self.holes = [hole for hole in self.holes if hole in other.holes]
+
     def key(self, at: int) -> Hashable:
         """Equal for lanes that no run arriving at or after `at` can tell apart."""
         idle = self.bus_free + self.turn_ps <= at
@@ -108,7 +121,7 @@ def _mixed_turns(lane: BusState, delays: Delays, bursts: int) -> int:
     mixed = min(bursts, lane.mixable)
     lane.mixable -= mixed
     pair = delays.read_to_write + delays.write_to_read
-    lost = pair * mixed // delays.write_batch
+    lost = pair * mixed // (delays.write_batch * QUANTUM_PS) * QUANTUM_PS
     if bursts < delays.write_batch:
         # A short run shares its turn with the other writes of the batch.
         lane.turn_ps = 0 if mixed else lane.turn_ps

@@ -15,6 +15,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import ConfigError
+from archsim.memory.delays import QUANTUM_PS
 from archsim.memory.timing import DramTiming
 
 REFRESH_MODES = ("all-bank", "per-bank", "off")
@@ -71,6 +72,33 @@ class Refresh:
         if not self.interval_ps or not self.closes_rows:
             return duration
         return duration - duration // self.interval_ps * self.cycle_ps
+
+
+@attrs.frozen
+class Spread:
+    """Refresh without a phase: the time it takes is charged to the data, a part for every local byte address.
+
+    `per_period_ps` is the charge for `period_bytes`, one row of every bank. Addresses a whole number of
+    periods apart are charged alike, so that loop iterations which move by such strides cost the same.
+    """
+
+    period_bytes: int
+    per_period_ps: int
+
+    def charge(self, local: int, nbytes: int) -> int:
+        """Time in ps that refresh adds to `nbytes` from `local` on; charges of adjacent runs add up."""
+        return self._upto(local + nbytes) - self._upto(local)
+
+    def _upto(self, local: int) -> int:
+        periods, rest = divmod(local, self.period_bytes)
+        return periods * self.per_period_ps + rest * self.per_period_ps // (self.period_bytes * QUANTUM_PS) * QUANTUM_PS
+
+
+def make_spread(refresh: Refresh, period_bytes: int, data_ps: int) -> Spread:
+    """Refresh spread over data, `data_ps` being the bus time of `period_bytes`; rounded to QUANTUM_PS."""
+    interval, loss = refresh.interval_ps, refresh.loss_ps
+    lost = data_ps * loss // (interval - loss) if interval else 0
+    return Spread(period_bytes, (lost + QUANTUM_PS // 2) // QUANTUM_PS * QUANTUM_PS)
 
 
 def make_refresh(timing: DramTiming, mode: str) -> Refresh:

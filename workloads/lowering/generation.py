@@ -20,7 +20,7 @@ from workloads.lowering.hbm import HbmMap
 from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.machine_view import MachineView, matrix_bytes
-from workloads.lowering.memory import Extent, MatrixPlan, place_tensors, plan_matrix, stage_plans
+from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, place_tensors, plan_matrix, stage_plans
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling import emit_masks
 from workloads.lowering.stages import HEAD, Plan, split_layer
@@ -61,7 +61,7 @@ class _Generation:
         self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
         self.extent = Extent(
             sequences=self.sequences,
-            positions=max(forward.kv_rows for forward in forwards),
+            positions=cache_rows(max(forward.kv_rows for forward in forwards)),
             head_rows=max(kind.head_rows for kind in kinds),
             key_tiles=max(kind.key_tiles for kind in kinds),
             masks=any(kind.masked or kind.causal for kind in kinds),

@@ -13,6 +13,9 @@ from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
 from workloads.lowering.tiled import spill_elements
 
+SCALE_BLOCK = 32
+"""Elements that share one scale in the MX formats."""
+
 
 @attrs.frozen(kw_only=True)
 class Extent:
@@ -27,6 +30,16 @@ class Extent:
     """Whether some forwards go through the layers with all rows at once."""
     tiled: bool
     """Whether some go in row tiles."""
+
+
+def cache_rows(rows: int) -> int:
+    """Rows of a KV cache slab that holds `rows`: an odd number of scale blocks.
+
+    Slabs with an even number would start their scales in the same few channels, and the small
+    scale stores of all heads and sequences would queue there while the other channels are free.
+    """
+    blocks = -(-rows // SCALE_BLOCK)
+    return (blocks | 1) * SCALE_BLOCK
 
 
 @attrs.frozen(kw_only=True)
