@@ -2,7 +2,8 @@
 
 Each access of one iteration is compared with the same access of the next: its move per iteration.
 Accesses that move alike keep their relation for ever. Those that move differently must never meet,
-which is checked on the whole stretch that each group sweeps.
+which is checked on the whole stretch that each group sweeps; in the SRAMs, where only overlap matters, it
+is enough that each moving access goes on meeting the same resting ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 HBM = 4
 _REGION_BITS = 24
+MAX_PAIRS = 1_000_000
+"""Pairs of accesses that are looked at one by one."""
 _LOAD, _OPAQUE, _STORE, _PRODUCT = 10, 11, 12, 13
 
 
@@ -26,6 +29,8 @@ class Sweep:
 
     low: int
     high: int
+    ranges: set[tuple[int, int]] = attrs.field(factory=set)
+    """Each access, but for HBM."""
 
     def over(self, move: int, times: int) -> tuple[int, int]:
         """The hull over `times` more iterations."""
@@ -83,9 +88,11 @@ class Evenness:
         key = (core, what, write, move, region)
         sweep = self.sweeps.get(key)
         if sweep is None:
-            self.sweeps[key] = Sweep(low, high)
+            sweep = self.sweeps[key] = Sweep(low, high)
         else:
             sweep.low, sweep.high = min(sweep.low, low), max(sweep.high, high)
+        if what != HBM:
+            sweep.ranges.add((low, high))
         return True
 
     def limit(self, times: int) -> int:
@@ -129,6 +136,23 @@ class Evenness:
                 if (core, what) != (core2, what2) or move == move2 or not (write or write2 or what == HBM):
                     continue
                 low2, high2 = sweep2.over(move2, times)
-                if low < high2 and low2 < high:
+                if low < high2 and low2 < high and not (what != HBM and _same_meetings(sweep, move, sweep2, move2, times)):
                     return False
         return True
+
+
+def _same_meetings(one: Sweep, move: int, other: Sweep, move2: int, times: int) -> bool:
+    """Whether one group rests and each access of the other overlaps the same ones of it, over `times` moves."""
+    if move and move2:
+        return False
+    moving, resting, step = (one, other, move) if move else (other, one, move2)
+    if len(moving.ranges) * len(resting.ranges) > MAX_PAIRS:
+        return False
+    way = step * times
+    first, last = min(0, way), max(0, way)
+    for low, high in moving.ranges:
+        for start, end in resting.ranges:
+            # They overlap while the way covered is between start - high and end - low.
+            if start - high < last and first < end - low and not (low < end and start < high and low + way < end and start < high + way):
+                return False
+    return True
