@@ -136,7 +136,9 @@ class Evenness:
                 if (core, what) != (core2, what2) or move == move2 or not (write or write2 or what == HBM):
                     continue
                 low2, high2 = sweep2.over(move2, times)
-                if low < high2 and low2 < high and not (what != HBM and _same_meetings(sweep, move, sweep2, move2, times)):
+                if low >= high2 or low2 >= high:
+                    continue
+                if what == HBM or not _same_meetings(sweep, move, sweep2, move2, times):
                     return False
         return True
 
@@ -153,6 +155,12 @@ def _same_meetings(one: Sweep, move: int, other: Sweep, move2: int, times: int) 
     for low, high in moving.ranges:
         for start, end in resting.ranges:
             # They overlap while the way covered is between start - high and end - low.
-            if start - high < last and first < end - low and not (low < end and start < high and low + way < end and start < high + way):
+            if start - high >= last or first >= end - low:
+                continue
+            if not (_overlap(low, high, start, end) and _overlap(low + way, high + way, start, end)):
                 return False
     return True
+
+
+def _overlap(low: int, high: int, start: int, end: int) -> bool:
+    return low < end and start < high

@@ -89,6 +89,8 @@ class RunTimer:
             first, last = self._backfill(lane, at, bus, local, end, data, write)
         else:
             start, origin = self._open_pages(lane, at, bus, local, end, data, write, queued=queued)
+            if queued:
+                origin += (bus - origin) % QUANTUM_PS
             first, last = self._book(lane, at, bus, start, origin, data)
             if last + offset > lane.quiet_to or (end - local) >> self.map.row_set_shift >= self.map.banks - 1:
                 self._finish_long(lane, local, end, last, write)
@@ -179,9 +181,7 @@ class RunTimer:
                     held = opened + active
                     opened += open_ps
                 size = ((count - k) >> group_shift) * chunk_ps - skip
-                late = opened + size - data if queued else opened - prefix
-                if late > origin:
-                    origin = late
+                origin = max(origin, opened + size - data if queued else opened - prefix)
                 if start < 0 or (queued and opened < start):
                     start = opened
                 prefix += size
@@ -190,8 +190,6 @@ class RunTimer:
                 release[bank] = done if done > held else held
             chunk = limit + 1
         self._count(lane, at, pages, (slot - base_slot) // gap, conflicts, data)
-        if queued:
-            origin += (bus - origin) % QUANTUM_PS
         return max(start, bus), origin
 
     def _count(self, lane: Lane, at: int, pages: int, opened: int, conflicts: int, data: int) -> None:

@@ -103,8 +103,9 @@ class HbmMemory:
     def _make_spread(self) -> Spread | None:
         if not self.params.smooth:
             return None
-        period = self.period_bytes // self.map.channels
-        return make_spread(self.refresh, period, period // self.timing.burst_bytes * self.timing.burst_cycles * self.timing.tck_ps)
+        timing, period = self.timing, self.period_bytes // self.map.channels
+        bursts = period // timing.burst_bytes
+        return make_spread(self.refresh, period, bursts * timing.burst_cycles * timing.tck_ps)
 
     @property
     def channel_count(self) -> int:
