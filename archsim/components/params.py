@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.units import Bytes
-from archsim.validate import BadValue, at_least, positive, power_of_two
+from archsim.validate import BadValue, at_least, one_of, positive, power_of_two
 
 Source = dict[str, str]
 
@@ -65,6 +65,8 @@ class TensorParams:
 
     units: int = attrs.field(default=1, validator=positive)
     rtl_drain: bool = False
+    accumulator: str = attrs.field(default="fp32", validator=one_of("fp32", "fp16", "bf16"))
+    """What sums of 32 products are added in; matters to values only."""
     source: Source = attrs.field(factory=dict)
 
 

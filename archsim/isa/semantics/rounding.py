@@ -1,0 +1,77 @@
+"""Fast roundings of float32 arrays: to BF16, to an MX format and back, to an accumulator.
+
+`numbers` defines the formats in float64; here are the same results for float32 input, without codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from archsim.isa.formats import Format
+from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, Number, round_trip
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Rounding: TypeAlias = Callable[[Floats], Floats]
+
+_BF16_MASK = np.uint32(0xFFFF0000)
+_NAN = np.float32(np.nan)
+
+
+def same(values: Floats) -> Floats:
+    """No rounding: FP32."""
+    return values
+
+
+def bf16(values: Floats) -> Floats:
+    """The nearest BF16 values, ties to even; overflow gives infinity and NaN stays NaN."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    near = ((bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) & _BF16_MASK).view(np.float32)
+    lost = np.isnan(values)
+    if lost.any():
+        near[lost] = _NAN
+    return near
+
+
+def _fp16(values: Floats) -> Floats:
+    return values.astype(np.float16).astype(np.float32)
+
+
+ROUNDINGS: dict[str, Rounding] = {"fp32": same, "bf16": bf16, "fp16": _fp16}
+"""Roundings by the name of what is rounded to."""
+
+
+def through(values: Floats, fmt: Format) -> Floats:
+    """What is left of the rows (..., elements) after storing them in `fmt`, blocked along the last axis.
+
+    NaN and infinities make their whole MX block NaN.
+    """
+    number = NUMBERS[fmt.name]
+    if not fmt.block:
+        return ROUNDINGS[fmt.name](values)
+    width = values.shape[-1]
+    if number.element is not None or width % fmt.block:
+        return round_trip(values, number, fmt.block).astype(np.float32)
+    groups = values.reshape(*values.shape[:-1], width // fmt.block, fmt.block)
+    exponent, bad = shared_exponent(groups, number)
+    # Powers of two in float32 are exact from 2^-149 to 2^127; steps are 2^(exponent - fraction).
+    codes = np.rint(np.ldexp(groups, (number.fraction - exponent)[..., None]))
+    np.clip(codes, number.lowest, number.highest, out=codes)
+    out = np.ldexp(codes, (exponent - number.fraction)[..., None])
+    if bad is not None:
+        out[bad] = np.nan
+    return out.reshape(values.shape)
+
+
+def shared_exponent(groups: Floats, number: Number) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_] | None]:
+    """Exponent of each block (..., block), and which blocks hold a NaN or an infinity (None: none)."""
+    peak = np.abs(groups).max(axis=-1)
+    bad = ~np.isfinite(peak)
+    found = bool(bad.any())
+    if found:
+        peak[bad] = 0.0
+    _, exponent = np.frexp(peak)
+    return np.clip(exponent - 1 - number.emax, -SCALE_BIAS, SCALE_BIAS), bad if found else None

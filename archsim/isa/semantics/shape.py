@@ -1,0 +1,91 @@
+"""What values need to know of a machine and a program: sizes, number formats, roundings."""
+
+from __future__ import annotations
+
+import attrs
+
+from archsim.errors import ConfigError
+from archsim.isa.formats import Format
+from archsim.isa.semantics.rounding import ROUNDINGS
+
+ACTS = ("bf16", "fp32")
+"""What Vector SRAM, FP_MEM and f registers may hold."""
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """Sizes in elements, cells or words; formats of a program's transfers by role.
+
+    `acts` is the format of on-chip reals, `accumulator` what the tensor core adds block sums in.
+    Raises ConfigError for an unknown `acts`.
+    """
+
+    mlen: int
+    vlen: int
+    blen: int
+    hlen: int
+    vectors: int
+    """Vectors of Vector SRAM."""
+    matrix_cells: int
+    fp_words: int
+    int_words: int
+    slots: int
+    hbm_bytes: int
+    cores: int
+    prefetch_v_rows: int
+    store_v_rows: int
+    weights: Format
+    kv: Format
+    activations: Format
+    vector_hbm: Format
+    accumulator: str
+    acts: str
+
+    def __attrs_post_init__(self) -> None:
+        if self.acts not in ACTS:
+            raise ConfigError("acts", self.acts, "one of " + ", ".join(ACTS))
+        assert self.accumulator in ROUNDINGS
+
+    @property
+    def tile_weight(self) -> int:
+        """Cells of a weight tile."""
+        return self.mlen * self.blen * self.weights.cells
+
+    @property
+    def tile_kv(self) -> int:
+        """Cells of a key or value tile."""
+        return self.mlen * self.hlen * self.kv.cells
+
+
+@attrs.frozen(kw_only=True)
+class Sticky:
+    """What C_SET_* instructions have set; never changed in place, so that holding it remembers it."""
+
+    scale: int = 0
+    stride: int = 0
+    mask: int = 0xFFFFFFFF
+    v_rows: int = 1
+    v_stride: int = 1
+    v_stride2: int = 1
+    lanes: int = 0
+    """Valid lanes for reductions, 0: all."""
+    last_only: bool = False
+    """Only the last row is cut to `lanes`."""
+    segment: int
+    m_rows: int
+    m_tiles: int = 1
+    m_stride: int = 0
+    group: int = 1
+    """Query heads that share a KV head."""
+    first_head: int = 0
+    """Index of the first packed query head, from the first of the tile's KV heads."""
+    fetch_tiles: int = 1
+    fetch_elements: int = 0
+    h_rows: int = 0
+    h_width: int = 0
+    h_pitch: int = 0
+
+
+def reset(shape: Shape) -> Sticky:
+    """The state before the first instruction."""
+    return Sticky(segment=shape.hlen, m_rows=shape.blen)

@@ -1,0 +1,92 @@
+"""Programs made ready for values: each static instruction with its function, format and operand kinds."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from archsim.errors import TraceError
+from archsim.isa.formats import BY_CODE, Format
+from archsim.isa.loops import match_loops
+from archsim.isa.opcodes import OPCODES, Opcode
+from archsim.isa.operands import ADDR, GP
+from archsim.isa.program import Instruction, Program
+from archsim.isa.semantics.shape import Shape
+from archsim.isa.semantics.state import Call
+
+LITERAL, VALUE, BASE = 0, 1, 2
+"""Where an argument comes from: the field itself, a gp register, an address register."""
+
+
+class Step:
+    """One static instruction."""
+
+    __slots__ = ("format", "front", "function", "index", "jump", "line", "mnemonic", "sources", "values")
+
+    def __init__(self, index: int, instruction: Instruction, shape: Shape) -> None:
+        opcode = instruction.opcode
+        self.index = index
+        self.line = instruction.line
+        self.mnemonic = opcode.mnemonic
+        self.values = instruction.values
+        self.front = opcode.unit == "front"
+        self.function = function_of(opcode.mnemonic)
+        self.sources = _sources(opcode)
+        self.format = _format(opcode, instruction, shape, self.place)
+        self.jump = 0
+        """Step behind the other end of the loop."""
+
+    @property
+    def place(self) -> str:
+        """Where the instruction stands, for messages."""
+        return f"instruction {self.index} ({self.mnemonic}" + (f", line {self.line})" if self.line else ")")
+
+    def arguments(self, gp: list[int | Call], bases: list[int]) -> tuple[Any, ...]:
+        """Values of the operands, from the registers as they are; a Call where a result is still to come."""
+        return tuple(
+            [
+                gp[value] if source == VALUE else bases[value] if source == BASE else value
+                for source, value in zip(self.sources, self.values, strict=True)
+            ]
+        )
+
+
+@functools.cache
+def function_of(mnemonic: str) -> Callable[..., Any]:
+    """The function that the opcode table names, loaded on first use."""
+    module, _, name = OPCODES[mnemonic].semantics.partition(".")
+    function: Callable[..., Any] = getattr(importlib.import_module(f"archsim.isa.semantics.{module}"), name)
+    return function
+
+
+def prepare(program: Program, shape: Shape) -> list[Step]:
+    """Every instruction made ready; raises AssemblyError for loops that do not balance, TraceError for formats."""
+    steps = [Step(index, instruction, shape) for index, instruction in enumerate(program.instructions)]
+    for start, end in match_loops(program.instructions, program.where).items():
+        steps[start].jump, steps[end].jump = end + 1, start + 1
+    return steps
+
+
+@functools.cache
+def _sources(opcode: Opcode) -> tuple[int, ...]:
+    return tuple(
+        VALUE if o.kind == GP and o.reads else BASE if o.kind == ADDR and o.reads else LITERAL for o in opcode.operands
+    )
+
+
+def _format(opcode: Opcode, instruction: Instruction, shape: Shape, place: str) -> Format | None:
+    if opcode.mnemonic == "K_STORE":
+        return shape.kv
+    if opcode.unit != "dma":
+        return None
+    precision = instruction.values[-1]
+    if precision == 0:
+        return shape.weights if opcode.mnemonic == "H_PREFETCH_M" else shape.vector_hbm
+    if precision == 1:
+        return shape.kv
+    if precision not in BY_CODE:
+        known = ", ".join(f"{code} {fmt.name}" for code, fmt in sorted(BY_CODE.items()))
+        raise TraceError(f"{place}: precision {precision}; expected 0 default, 1 KV, {known}")
+    return BY_CODE[precision]
