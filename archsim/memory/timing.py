@@ -10,6 +10,11 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import ConfigError
+from archsim.validate import BadValue, at_least, power_of_two
+
+
+_GEOMETRY = ("burst_bytes", "page_bytes", "bank_groups", "banks_per_group", "stack_ids")
+_MAY_BE_0 = ("ccd_r", "ppd", "drain_low")
 
 
 @attrs.frozen(kw_only=True)
@@ -19,7 +24,8 @@ class DramTiming:
     `burst_cycles` is the time one burst of `burst_bytes` holds the data bus, `rtw` the distance of a
     read command from a following write command. `read_buffer` and `write_buffer` are request entries of
     a physical channel; the controller starts to drain writes at `drain_high` and stops at `drain_low`
-    per mille of the write buffer. HBM3 stack IDs are counted in `banks_per_group`.
+    per mille of the write buffer. HBM3 stack IDs are counted in `banks_per_group`: `stack_ids` of them, between
+    which column commands keep `ccd_r`. `ppd` is the distance of precharges in a pseudo-channel (0: the bus alone).
     """
 
     name: str
@@ -50,12 +56,29 @@ class DramTiming:
     refi: int
     rfc: int
     rfc_pb: int
+    stack_ids: int = 1
+    ccd_r: int = 0
+    ppd: int = 0
     act_bus_half_ck: int = 4
     pre_bus_half_ck: int = 2
     read_buffer: int = 64
     write_buffer: int = 64
     drain_low: int = 200
     drain_high: int = 800
+
+    def __attrs_post_init__(self) -> None:
+        """Raise BadValue for counts and times that no DRAM has."""
+        for field in attrs.fields(DramTiming):
+            if field.name in _GEOMETRY:
+                power_of_two(self, field, getattr(self, field.name))
+            elif field.name not in ("name", "source"):
+                at_least(0 if field.name in _MAY_BE_0 else 1)(self, field, getattr(self, field.name))
+        if self.stack_ids > self.banks_per_group:
+            raise BadValue("stack_ids", self.stack_ids, f"at most banks_per_group, {self.banks_per_group}")
+        if self.refi <= self.rtp + self.rp + self.rfc + self.rcd_rd:
+            raise BadValue("refi", self.refi, "more than rtp + rp + rfc + rcd_rd")
+        if self.drain_low >= self.drain_high:
+            raise BadValue("drain_low", self.drain_low, f"less than drain_high, {self.drain_high}")
 
     @property
     def banks(self) -> int:
@@ -111,7 +134,7 @@ HBM3_6400 = DramTiming(
     "two stack IDs folded into the bank index",
     tck_ps=625, banks_per_group=8, cl=20, cwl=10, rcd_rd=31, rcd_wr=15, rp=26, ras=45, rc=72, wr=33, rtp=9,
     ccd_s=2, ccd_l=4, rrd_s=4, rrd_l=5, faw=24, wtr_s=7, wtr_l=10, rtw=20, refi=6240, rfc=560, rfc_pb=320,
-    act_bus_half_ck=3, pre_bus_half_ck=1, read_buffer=128,
+    stack_ids=2, ccd_r=3, ppd=2, act_bus_half_ck=3, pre_bus_half_ck=1, read_buffer=128,
 )  # fmt: skip
 
 V80_HBM2 = rescaled(
