@@ -34,7 +34,7 @@ _VALIDATIONS: dict[str, tuple[str, ...]] = {
 }
 """What can be validated: name -> modules whose `rows(full)` make its part of the table."""
 
-_MICRO = {"noc": "archsim.micro.noc"}
+_MICRO = {"hbm": "archsim.micro.hbm", "noc": "archsim.micro.noc"}
 """Measurements of one part: name -> module whose `main(arguments)` makes the text."""
 
 
