@@ -94,7 +94,8 @@ class CommandState:
     Banks are numbered through the channel: pseudo-channel, stack ID, bank group, bank, the last fastest. `rows` holds
     the open row of each, or -1. `group`, `stack` and `pseudo` lead from a bank to its bank group, its stack and its
     pseudo-channel. Lists `read`, `write`, `activate` and `precharge` with `_group`, `_stack`, `_pseudo` hold the
-    first allowed tick at that level; a command must satisfy all levels, and its bus.
+    first allowed tick at that level; a command must satisfy all levels. `row_bus` is when that is free; the column
+    bus takes a command each whole cycle.
     """
 
     timing: DramTiming
@@ -148,20 +149,21 @@ class CommandState:
         """The banks of pseudo-channel `pc`."""
         return range(pc * self.timing.banks, (pc + 1) * self.timing.banks)
 
-    def next_column(self, bank: int, write: bool) -> int:
-        """First tick at which a read or write of this bank's open row may start."""
+    def next_column(self, bank: int, now: int, write: bool) -> int:
+        """First tick from `now` on at which a read or write of this bank's open row may start."""
         group, stack, pc = self.group[bank], self.stack[bank], self.pseudo[bank]
         if write:
             when = max(self.write[bank], self.write_group[group], self.write_stack[stack], self.write_pseudo[pc])
         else:
             when = max(self.read[bank], self.read_group[group], self.read_stack[stack], self.read_pseudo[pc])
-        return self._whole(when)
+        return self._whole(max(now, when))
 
-    def next_activate(self, bank: int) -> int:
-        """First tick at which a closed bank may be activated."""
+    def next_activate(self, bank: int, now: int) -> int:
+        """First tick from `now` on at which a closed bank may be activated."""
         pc = self.pseudo[bank]
         return self._whole(
             max(
+                now,
                 self.activate[bank],
                 self.activate_group[self.group[bank]],
                 self.activate_pseudo[pc],
@@ -178,9 +180,9 @@ class CommandState:
         """First tick at which all banks of a pseudo-channel may be precharged at once."""
         return max(self.precharge_all[pc], self.precharge_pseudo[pc], self.row_bus)
 
-    def next_refresh(self, pc: int) -> int:
-        """First tick at which a pseudo-channel with all banks closed may be refreshed."""
-        return self._whole(max(self.refresh[pc], self.row_bus))
+    def next_refresh(self, pc: int, now: int) -> int:
+        """First tick from `now` on at which a pseudo-channel with all banks closed may be refreshed."""
+        return self._whole(max(now, self.refresh[pc], self.row_bus))
 
     def _whole(self, tick: int) -> int:
         """`tick`, or the next one that starts a whole cycle: the odd ones, where ticks are half cycles."""
@@ -190,14 +192,12 @@ class CommandState:
         """Read or write a burst of the open row."""
         gaps, group, stack, pc = self.gaps, self.group[bank], self.stack[bank], self.pseudo[bank]
         if write:
-            same, other, after = self.write, self.read, gaps.write_pre
             same_group, same_stack, same_pc = self.write_group, self.write_stack, self.write_pseudo
-            other_pc, turn = self.read_pseudo, gaps.write_read
+            other_pc, turn, after = self.read_pseudo, gaps.write_read, gaps.write_pre
             self.read_group[group] = max(self.read_group[group], now + gaps.write_read_group)
         else:
-            same, other, after = self.read, self.write, gaps.read_pre
             same_group, same_stack, same_pc = self.read_group, self.read_stack, self.read_pseudo
-            other_pc, turn = self.write_pseudo, gaps.read_write
+            other_pc, turn, after = self.write_pseudo, gaps.read_write, gaps.read_pre
         same_group[group] = now + gaps.column_group
         same_pc[pc] = now + gaps.column
         stacks = self.timing.stack_ids

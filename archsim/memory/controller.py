@@ -201,7 +201,7 @@ class Controller:
         """(the oldest of these that may transfer now, else None; the first tick at which one may)."""
         state, best, soonest = self.state, None, NEVER
         for burst in bursts:
-            when = state.next_column(burst.bank, burst.write)
+            when = state.next_column(burst.bank, now, burst.write)
             if when > now:
                 soonest = min(soonest, when)
             elif best is None or burst.order < best.order:
@@ -228,7 +228,7 @@ class Controller:
         busy = {burst.bank for burst in self.opened}
         for bank, burst in buffer.work.items():
             if state.rows[bank] < 0:
-                when = state.next_activate(bank)
+                when = state.next_activate(bank, now)
             elif bank in busy:
                 continue
             else:
@@ -265,7 +265,7 @@ class Controller:
         """Carry the due refreshes on, one pseudo-channel after the other."""
         state, pc = self.state, self._due[0]
         if all(state.rows[bank] < 0 for bank in state.banks_of(pc)):
-            when = state.next_refresh(pc)
+            when = state.next_refresh(pc, now)
             if when > now:
                 return when
             state.do_refresh(pc, now)

@@ -12,7 +12,6 @@ import attrs
 from archsim.errors import ConfigError
 from archsim.validate import BadValue, at_least, power_of_two
 
-
 _GEOMETRY = ("burst_bytes", "page_bytes", "bank_groups", "banks_per_group", "stack_ids")
 _MAY_BE_0 = ("ccd_r", "ppd", "drain_low")
 

@@ -11,7 +11,9 @@ from typing import NoReturn
 import attrs
 
 from archsim.errors import ArchsimError, ConfigError
-from archsim.memory.timing import TIMINGS, DramTiming
+from archsim.memory.hbm import MODES
+from archsim.memory.timing import TIMINGS, DramTiming, find_timing
+from archsim.micro.hbm_machine import measure_machine
 from archsim.micro.hbm_measure import HbmLoad, HbmResult, measure
 from archsim.micro.hbm_standard import load_standard
 from archsim.micro.hbm_traffic import PATTERNS
@@ -38,10 +40,14 @@ def main(argv: Sequence[str]) -> str:
         )
     except BadValue as error:
         raise ConfigError("--" + error.name.replace("_", "-"), error.found, error.expected) from error
-    result = measure(timing, load)
+    if arguments.mode == "command":
+        result = measure(timing, load)
+    else:
+        find_timing(arguments.standard, "--standard")
+        result = measure_machine(arguments.standard, load, arguments.mode)
     if not arguments.json:
         return _text(result)
-    text = _json(timing, load, result)
+    text = _json(timing, load, arguments.mode, result)
     if arguments.json == "-":
         return text
     try:
@@ -71,6 +77,12 @@ def _parser() -> _Parser:
         help="offer 8/N bursts of the stream in each tick of the controller (default: 1, as fast as they are taken)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random generator (default: 1)")
+    parser.add_argument(
+        "--mode",
+        choices=("command", *MODES),
+        default="command",
+        help="the controller, command by command, or a memory model that machines run on (default: command)",
+    )
     parser.add_argument("--json", metavar="FILE|-", help="write the result as JSON; -: to stdout, not the text")
     return parser
 
@@ -88,6 +100,6 @@ def _text(result: HbmResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(timing: DramTiming, load: HbmLoad, result: HbmResult) -> str:
-    asked = {"standard": timing.name, "source": timing.source}
+def _json(timing: DramTiming, load: HbmLoad, mode: str, result: HbmResult) -> str:
+    asked = {"standard": timing.name, "source": timing.source, "mode": mode}
     return json.dumps(asked | attrs.asdict(load) | attrs.asdict(result), indent=2) + "\n"

@@ -6,6 +6,7 @@ import random
 
 import attrs
 
+from archsim.memory.channel import RowCounters
 from archsim.memory.controller import Burst, Controller
 from archsim.memory.timing import DramTiming
 from archsim.micro.hbm_traffic import PATTERNS, FrontEnd, anywhere, make_geometry, make_stream
@@ -41,9 +42,9 @@ class HbmResult:
     A row hit, miss or conflict is what a request met whose first command found its row open, no row, another row.
     """
 
-    total_GBps: float
-    read_GBps: float
-    write_GBps: float
+    total_GBps: float  # noqa: N815 -- gigabytes, not gigabits
+    read_GBps: float  # noqa: N815 -- gigabytes, not gigabits
+    write_GBps: float  # noqa: N815 -- gigabytes, not gigabits
     efficiency: float
     avg_read_latency_ns: float | None
     probe_latency_ns: float | None
@@ -83,7 +84,16 @@ def measure(timing: DramTiming, load: HbmLoad) -> HbmResult:
         for burst in controller.finished:
             sums.add(burst, burst is front.probing)
         controller.finished.clear()
-    return _result(timing, load, controller, sums)
+    ps = controller.picoseconds
+    return rates(
+        timing,
+        load,
+        controller.counters,
+        duration_ps=ps(controller.last_data),
+        reads=sums.reads,
+        latency_ps=ps(sums.ticks),
+        probe_latency_ns=ps(sums.probe_ticks) / sums.probes / 1000 if sums.probes else None,
+    )
 
 
 def _make_front(timing: DramTiming, load: HbmLoad, controller: Controller) -> FrontEnd:
@@ -102,21 +112,28 @@ def _make_front(timing: DramTiming, load: HbmLoad, controller: Controller) -> Fr
     return FrontEnd(controller, load.gap, load.requests, stream, probe if load.pattern == "probe" else None)
 
 
-def _result(timing: DramTiming, load: HbmLoad, controller: Controller, sums: _Sums) -> HbmResult:
-    duration = controller.picoseconds(controller.last_data)
-    reads = sums.reads * timing.burst_bytes * 1000 / duration
-    writes = (load.requests - sums.reads) * timing.burst_bytes * 1000 / duration
-    counters, peak = controller.counters, timing.peak_bytes_per_s * load.pseudo_channels
+def rates(
+    timing: DramTiming,
+    load: HbmLoad,
+    counters: RowCounters,
+    *,
+    duration_ps: int,
+    reads: int,
+    latency_ps: int,
+    probe_latency_ns: float | None = None,
+) -> HbmResult:
+    """What follows from the time that all requests took, the `reads` among them, and the sum of their latencies."""
+    read, write = (count * timing.burst_bytes * 1000 / duration_ps for count in (reads, load.requests - reads))
     return HbmResult(
-        total_GBps=reads + writes,
-        read_GBps=reads,
-        write_GBps=writes,
-        efficiency=(reads + writes) * 1e9 / peak,
-        avg_read_latency_ns=controller.picoseconds(sums.ticks) / sums.reads / 1000 if sums.reads else None,
-        probe_latency_ns=controller.picoseconds(sums.probe_ticks) / sums.probes / 1000 if sums.probes else None,
+        total_GBps=read + write,
+        read_GBps=read,
+        write_GBps=write,
+        efficiency=(read + write) * 1e9 / (timing.peak_bytes_per_s * load.pseudo_channels),
+        avg_read_latency_ns=latency_ps / reads / 1000 if reads else None,
+        probe_latency_ns=probe_latency_ns,
         row_hits=counters.row_hits,
         row_misses=counters.row_misses,
         row_conflicts=counters.row_conflicts,
         refreshes=counters.refreshes,
-        duration_ns=duration / 1000,
+        duration_ns=duration_ps / 1000,
     )
