@@ -82,7 +82,9 @@ def schedule_text(data: dict[str, Any]) -> str:
 
     rows = data["forwards"]
     lines = [" ".join(f"{key}={value}" for key, value in data["schedule"].items()), f"{'forwards':<13}{len(rows)}"]
-    lines += [f"{column:<13}{run_lengths(row[column] for row in rows)}" for column in rows[0]]
+    for column in rows[0]:
+        # An empty text, which among networks is the model, shows as "-".
+        lines.append(f"{column:<12} {run_lengths('-' if row[column] == '' else row[column] for row in rows)}")
     return "\n".join(lines)
 
 

@@ -18,12 +18,15 @@ TOY = ["schedule", "fast-dllm", "--prompt", "8", "--gen", "16", "--block", "8"]
 
 def test_counts_text() -> None:
     assert parse_counts("3, 1x2 3/1 2+", "x") == [Count(3), Count(1), Count(1), Count(3, 1), Count(2, 0, True)]
+    assert parse_counts("2+8 2-16x2", "x") == [Count(2, resized=8), *[Count(2, resized=-16)] * 2]
 
 
 def test_log_lines(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text('3\n\n{"committed": 2, "earlier": 1, "expanded": true, "positions": [1, 2]}\n', encoding="utf-8")
     assert read_log(str(path)) == [Count(3), Count(2, 1, True)]
+    path.write_text('{"committed": 2, "resized": -8}', encoding="utf-8")
+    assert read_log(str(path)) == [Count(2, resized=-8)]
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "true", "1.5", '{"committed": "3"}', '{"committed": 1, "earlier": 2}'])

@@ -120,7 +120,7 @@ def test_impossible_combinations_are_refused(options: dict[str, Any], message: s
         ("8 9", "forward 1 commits 9; expected 1 to 8"),
         ("8 0 8", "forward 1 commits 0; expected 1 to 8"),
         ("8 8 1", "3 counts, but the schedule ends after 2 forwards; expected one count for each forward"),
-        ("8 x", "'x' is no count; expected one such as 3, 1x4, 3/1 or 2+"),
+        ("8 x", "'x' is no count; expected one such as 3, 1x4, 3/1, 2+ or 2-8"),
     ],
 )
 def test_wrong_counts_are_refused(counts: str, message: str) -> None:

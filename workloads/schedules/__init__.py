@@ -10,9 +10,11 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.forwards import Schedule
+from workloads.schedules.asynclane import AsynclaneSchedule
 from workloads.schedules.autoregressive import AutoregressiveSchedule
 from workloads.schedules.bd3lm import Bd3lmSchedule
 from workloads.schedules.block_diffusion import EfficientDlmSchedule, NbdiffSchedule, SeedDiffusionSchedule
+from workloads.schedules.consistency import ConsistencySchedule
 from workloads.schedules.daedal import DaedalSchedule
 from workloads.schedules.dare import DareSchedule
 from workloads.schedules.dinfer import DinferSchedule
@@ -22,20 +24,33 @@ from workloads.schedules.dkv_decode import DkvDecodeSchedule
 from workloads.schedules.dkv_greedy import DkvGreedySchedule
 from workloads.schedules.dkv_prefill import DkvPdSchedule, DkvPrefillSchedule
 from workloads.schedules.dllm_cache import DllmCacheSchedule
+from workloads.schedules.dmax import DmaxSchedule
 from workloads.schedules.dparallel import DparallelSchedule
+from workloads.schedules.drafted import BastionSchedule, OrthrusSchedule, TapsSchedule
 from workloads.schedules.dream import DreamSchedule
+from workloads.schedules.edlm import EdlmSchedule
+from workloads.schedules.explore_exploit import ExploreExploitSchedule
 from workloads.schedules.fast_dllm import FastDllmSchedule
 from workloads.schedules.fast_dllm_dream import FastDllmDreamSchedule
 from workloads.schedules.freecache import FreecacheSchedule
 from workloads.schedules.freedave import FreedaveSchedule
+from workloads.schedules.guided import GuidedSchedule
+from workloads.schedules.hex import HexSchedule
+from workloads.schedules.joint_sampling import JointSamplingSchedule
 from workloads.schedules.llada import LladaSchedule
 from workloads.schedules.llada2 import Llada2Schedule, Llada21Schedule
 from workloads.schedules.longllada import LongLladaSchedule
 from workloads.schedules.maskllm import MaskllmSchedule
+from workloads.schedules.model_scheduling import ModelSchedulingSchedule
 from workloads.schedules.options import flag, option_fields
+from workloads.schedules.policy import LearnedPolicySchedule, NiSamplingSchedule
+from workloads.schedules.prefilled import ContextInitSchedule, ScaffoldSchedule
 from workloads.schedules.prophet import ProphetSchedule
+from workloads.schedules.psd import FefSchedule, PsdSchedule
+from workloads.schedules.rho_eos import RhoEosSchedule
 from workloads.schedules.smdm import SmdmSchedule
 from workloads.schedules.sparsed import SparsedSchedule
+from workloads.schedules.stability import StabilitySchedule
 from workloads.schedules.window_diffusion import WindowDiffusionSchedule
 
 SCHEDULES: dict[str, type[Schedule]] = {
@@ -69,8 +84,28 @@ SCHEDULES: dict[str, type[Schedule]] = {
         MaskllmSchedule,
         DparallelSchedule,
         ProphetSchedule,
+        NiSamplingSchedule,
+        LearnedPolicySchedule,
+        ExploreExploitSchedule,
+        StabilitySchedule,
+        ContextInitSchedule,
+        ScaffoldSchedule,
         DaedalSchedule,
+        RhoEosSchedule,
+        ModelSchedulingSchedule,
+        EdlmSchedule,
+        JointSamplingSchedule,
+        DmaxSchedule,
+        GuidedSchedule,
+        HexSchedule,
+        ConsistencySchedule,
         FreedaveSchedule,
+        PsdSchedule,
+        FefSchedule,
+        AsynclaneSchedule,
+        BastionSchedule,
+        TapsSchedule,
+        OrthrusSchedule,
     )
 }
 """Every schedule by its name, in the order in which lists show them."""

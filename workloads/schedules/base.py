@@ -122,11 +122,14 @@ class BlockSchedule(CanvasSchedule):
         fields = {"head": self.own(step.place) if self.ideal else self.canvas, "committed": step.committed, **fields}
         return make_forward(step.place, "full", self.canvas, self.canvas.count, **fields)
 
-    def walk(self, counts: Callable[[int], Iterable[int]]) -> Iterator[Step]:
-        """Steps of all blocks; `counts` makes the commits of a block's forwards from its masked rows."""
+    def walk(self, counts: Callable[[int], Iterable[int]], filled: int = 0) -> Iterator[Step]:
+        """Steps of all blocks; `counts` makes the commits of a block's forwards from its masked rows.
+
+        `filled` rows of each block hold a token from the start.
+        """
         index = 0
         for block in range(self.blocks):
-            masked = self.block
+            masked = self.block - filled
             for step, committed in enumerate(counts(masked)):
                 yield Step(Place(index, self.prompt + block * self.block, block, step), masked, committed)
                 index, masked = index + 1, masked - committed

@@ -1,10 +1,11 @@
 """Commit counts that depend on data: from a log, from the command line, or from a published mean.
 
 A log is a file of JSON lines, one a forward, in order. A line is the number of tokens committed, or an object
-{"committed": 3} which may also say "earlier" (how many of them stood in blocks before the current one) and
-"expanded" (the canvas grew afterwards). Other keys are ignored, so that logs may hold more. Forwards that
-commit nothing have a line too. On the command line the same is written "3 1 4", with "1x3" for 1 1 1, "3/1"
-for one of three in earlier blocks, and "2+" for an expansion.
+{"committed": 3} which may also say "earlier" (how many of them stood in blocks before the current one),
+"expanded" (true: the canvas grew afterwards) and "resized" (by how many rows it grew or, if negative, shrank).
+Other keys are ignored, so that logs may hold more. Forwards that commit nothing have a line too. On the command
+line the same is written "3 1 4", with "1x3" for 1 1 1, "3/1" for one of three in earlier blocks, "2+" for an
+expansion, and "2+8" or "2-8" for a change of length.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from archsim.errors import WorkloadError
 
 @attrs.frozen
 class Count:
-    """What one forward commits: tokens, how many of them in earlier blocks, whether the canvas then grew."""
+    """What one forward commits: tokens, how many of them in earlier blocks, and how the canvas then changed."""
 
     committed: int
     earlier: int = 0
     expanded: bool = False
+    """The canvas grew by as much as the schedule's options say."""
+    resized: int = 0
+    """Rows by which the canvas grew, or shrank if negative."""
 
 
 @attrs.frozen
@@ -117,7 +121,11 @@ class ProfiledStream:
             return Count(0)
         if not self.plan:
             self.plan = self._split(masked)
-        return Count(max(least, min(self.plan.pop(0), masked if most is None else most)))
+        planned = self.plan.pop(0)
+        committed = max(least, min(planned, masked if most is None else most))
+        if self.plan:  # what does not fit now comes later, so that the mean stays
+            self.plan[0] += max(planned - committed, 0)
+        return Count(committed)
 
     def idle(self, most: int) -> int:
         """One at most."""
@@ -143,14 +151,14 @@ def drain(stream: Stream, masked: int) -> Iterator[int]:
 
 
 def parse_counts(text: str, where: str) -> list[Count]:
-    """Read "3 1x4 2/1 5+"; raises WorkloadError."""
+    """Read "3 1x4 2/1 5+ 5-8"; raises WorkloadError."""
     counts: list[Count] = []
     for word in text.replace(",", " ").split():
-        match = re.fullmatch(r"(\d+)(?:/(\d+))?(\+?)(?:x(\d+))?", word, re.ASCII)
+        match = re.fullmatch(r"(\d+)(?:/(\d+))?(?:(\+)|([+-]\d+))?(?:x(\d+))?", word, re.ASCII)
         if match is None:
-            raise WorkloadError(f"{where}: {word!r} is no count; expected one such as 3, 1x4, 3/1 or 2+")
-        committed, earlier, grown, times = match.groups()
-        counts += [Count(int(committed), int(earlier or 0), bool(grown))] * int(times or 1)
+            raise WorkloadError(f"{where}: {word!r} is no count; expected one such as 3, 1x4, 3/1, 2+ or 2-8")
+        committed, earlier, grown, resized, times = match.groups()
+        counts += [Count(int(committed), int(earlier or 0), bool(grown), int(resized or 0))] * int(times or 1)
     return counts
 
 
@@ -173,7 +181,10 @@ def _log_line(line: str, where: str) -> Count:
     if type(data) is int:
         data = {"committed": data}
     if isinstance(data, dict):
-        committed, earlier, grown = data.get("committed"), data.get("earlier", 0), data.get("expanded", False)
-        if type(committed) is int and type(earlier) is int and type(grown) is bool and 0 <= earlier <= committed:
-            return Count(committed, earlier, grown)
+        count = Count(
+            data.get("committed", -1), data.get("earlier", 0), data.get("expanded", False), data.get("resized", 0)
+        )
+        integers = all(type(value) is int for value in (count.committed, count.earlier, count.resized))
+        if integers and type(count.expanded) is bool and 0 <= count.earlier <= count.committed:
+            return count
     raise WorkloadError(f'{where}: {line.strip()[:60]!r}; expected a count or {{"committed": COUNT, ...}}')
