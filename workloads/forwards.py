@@ -28,6 +28,7 @@ _JSON_EXTRAS = (
     "soft_terms",
     "score_passes",
     "policy_parameters",
+    "policy_rows",
     "compared_rows",
     "provisional",
 )
@@ -112,7 +113,8 @@ class Forward:
     score_passes: int = 0
     """Further passes of the queries over all keys, with softmax and without values, to choose keys to keep."""
     policy_parameters: int = 0
-    """Weights of a small network that every sampled row goes through, to choose rows."""
+    """Weights of a small network that `policy_rows` rows go through, to choose rows."""
+    policy_rows: int = 0
     compared_rows: int = 0
     """Rows whose probabilities are kept and compared with those of the forward before."""
     provisional: int = 0
@@ -168,6 +170,13 @@ def header(schedule: Schedule) -> dict[str, Any]:
     if schedule.evidence == ABSTRACT_ONLY:
         out["evidence"] = f"{ABSTRACT_ONLY}, parametric"
     return out
+
+
+def evidence_notes(schedule: Schedule) -> tuple[str, ...]:
+    """What the reader of a report should know of the schedule, ready for a program's notes."""
+    if schedule.evidence != ABSTRACT_ONLY:
+        return ()
+    return (f"schedule {schedule.name} is parametric: only the abstract of its paper is known",)
 
 
 def summarize(schedule: Schedule) -> dict[str, Any]:

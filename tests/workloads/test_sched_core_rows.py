@@ -66,13 +66,18 @@ def test_llada2_prompt_tail_stands_in_the_first_block() -> None:
 
 
 def test_llada21_samples_the_block_until_nothing_changes() -> None:
-    forwards = run("llada2.1", block=8, counts="0 5 0 3 0 0 8 0")
-    assert column(forwards, "committed") == [0, 5, 0, 3, 0, 0, 8, 0]
+    forwards = run("llada2.1", block=8, counts="0 5 3 0 0 0 8 0")
+    assert column(forwards, "committed") == [0, 5, 3, 0, 0, 0, 8, 0]
     assert column(forwards, "block_index") == [0] * 6 + [1] * 2
     assert column(forwards, "sampled_rows") == [0, *[8] * 7]
     wide = run("llada2.1", block=8, revisit=1, counts="0 8 0 8 0")
     assert column(wide, "q_rows") == [8, 16, 16, 16, 16]
     assert column(wide, "kv_rows") == [8, 16, 16, 24, 24]
+
+
+def test_llada21_speedy_mode_has_its_published_mean() -> None:
+    total = build_schedule("llada2.1", prompt=32, gen=32 * 400, threshold=0.5, edit_threshold=0.0).describe()
+    assert 32 * 400 / (total["forwards"] - 1) == pytest.approx(5.93, rel=0.01)
 
 
 def test_llada21_edits_a_limited_number_of_times() -> None:

@@ -10,7 +10,9 @@ from workloads.evidence import ABSTRACT_ONLY
 from workloads.forwards import KINDS, schedule_json, summarize
 from workloads.schedules import SCHEDULES, build_schedule
 
-LENGTHS = {"daedal": 19, "rho-eos": 16, "context-init": 16, "joint-sampling": 16, "schema-scaffold": 16}
+LENGTHS = {"daedal": 19} | dict.fromkeys(
+    ("autoregressive", "rho-eos", "context-init", "joint-sampling", "schema-scaffold"), 16
+)
 """Tokens of the toys that are not 32."""
 
 

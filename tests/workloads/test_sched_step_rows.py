@@ -25,9 +25,16 @@ def test_indicator_sees_and_commits_rows_of_all_blocks() -> None:
     forwards = run("ni-sampling", counts="3 11 2")
     assert column(forwards, "sampled_rows") == [16, 13, 2]
     assert column(forwards, "committed") == [3, 11, 2]
-    # (8192 + 100) x 768 inputs, three hidden layers and one output.
-    assert set(column(forwards, "policy_parameters")) == {8_138_496}
+    assert column(forwards, "policy_rows") == [16, 13, 2]
+    # Projections 15,805,440; blocks 49,545,216 and 4 x 4,718,592; output 1,536.
+    assert set(column(forwards, "policy_parameters")) == {84_226_560}
     assert set(column(run("ni-sampling", counts="3 11 2", as_="implemented"), "sampled_rows")) == {24}
+
+
+def test_indicator_s_reference_visits_blocks_that_are_full() -> None:
+    assert column(run("ni-sampling", counts="3 13 0", as_="implemented"), "committed") == [3, 13, 0]
+    with pytest.raises(WorkloadError, match="3 counts, but the schedule ends after 2 forwards"):
+        run("ni-sampling", counts="3 13 0")
 
 
 def test_learned_policy_sees_the_block() -> None:
@@ -134,6 +141,7 @@ def test_dmax_predicts_every_row_again_and_stores_with_the_next_block() -> None:
     assert column(forwards, "sampled_rows") == [0, 8, 8, 8, 8]
     assert column(forwards, "soft_rows") == [0, 0, 8, 8, 0]
     assert column(forwards, "soft_terms") == [0, 0, 2, 2, 0]
+    assert column(run("dmax", counts="0 8 0 0 8 0"), "block_index") == [0, 0, 0, 0, 1, 1]
     with pytest.raises(WorkloadError, match="forward 8 commits 1; expected 8"):
         run("dmax", counts="0 0x7 1 7 8")
 

@@ -9,7 +9,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
-from workloads.forwards import Forward, Schedule, Window, require_lowerable
+from workloads.forwards import Forward, Schedule, Window, evidence_notes, require_lowerable
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
@@ -202,7 +202,7 @@ class _Generation:
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
             ideal=ideal_work(self.dims, options, self.forwards, passes),
-            notes=self._notes(passes),
+            notes=(*evidence_notes(schedule), *self._notes(passes)),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
 

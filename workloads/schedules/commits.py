@@ -54,8 +54,8 @@ class Stream(Protocol):
         """The next forward's count, with `masked` candidate rows; raises WorkloadError outside least..most."""
         ...
 
-    def idle(self, most: int) -> int:
-        """How many forwards that commit nothing come next: 1 to `most`; 1 where counts are drawn."""
+    def idle(self, least: int, most: int) -> int:
+        """How many forwards that commit nothing come next, `least` to `most`; `least` where counts are drawn."""
         ...
 
     def finish(self) -> None:
@@ -87,10 +87,10 @@ class RecordedStream:
         self.taken += 1
         return count
 
-    def idle(self, most: int) -> int:
+    def idle(self, least: int, most: int) -> int:
         """The number of zeros that come next."""
         coming = itertools.takewhile(lambda count: count.committed == 0, self.counts[self.taken : self.taken + most])
-        return max(sum(1 for _ in coming), 1)
+        return max(sum(1 for _ in coming), least)
 
     def finish(self) -> None:
         """Every count must have been used."""
@@ -127,9 +127,9 @@ class ProfiledStream:
             self.plan[0] += max(planned - committed, 0)
         return Count(committed)
 
-    def idle(self, most: int) -> int:
-        """One at most."""
-        return min(1, most)
+    def idle(self, least: int, most: int) -> int:
+        """As few as there may be."""
+        return min(least, most)
 
     def finish(self) -> None:
         """Nothing can be left."""

@@ -26,8 +26,9 @@ MEASURED = Profile(Fraction("5.47"), "DMax, LLaDA2.0-mini, GSM8K")
 class DmaxSchedule(BlockCausalSchedule):
     """Block-causal decoding that commits from the left up to the first row below the threshold.
 
-    A forward may commit nothing and only change rows; a block takes at most as many forwards as it has rows. From
-    a block's second forward on, its rows enter as sums of top_k embeddings and the mask's. A finished block is not
+    A forward may commit nothing and only change rows, also after the last mask, until nothing changes; a block takes
+    at most as many forwards as it has rows. (In a log, zeros behind a block's last token count for that block.) From
+    its second forward on, its rows enter as sums of top_k embeddings and the mask's. A finished block is not
     stored on its own: the next block's first forward sends it along.
     """
 
@@ -54,6 +55,8 @@ class DmaxSchedule(BlockCausalSchedule):
             yield committed
             masked -= committed
             if masked == 0:
+                for _ in range(stream.idle(0, left - 1)):
+                    yield stream.take(0).committed
                 return
 
     def block_forward(self, step: Step) -> Forward:

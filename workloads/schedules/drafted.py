@@ -107,6 +107,7 @@ class OrthrusSchedule(DraftedSchedule):
     name: ClassVar[str] = "orthrus"
     evidence: ClassVar[str] = PAPER_READ
     source: ClassVar[str] = "arXiv 2605.12825; chiennv2000/orthrus"
+    unlowerable: ClassVar[str | None] = "blocks move on by what was accepted and reach beyond the canvas"
 
     block: int = attrs.field(default=32, metadata=option("rows of a draft", minimum=2))
     nodes: int = attrs.field(default=31, metadata=option("drafted tokens that are verified", minimum=1))

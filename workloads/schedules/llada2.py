@@ -7,6 +7,7 @@ LLaDA2.1 report (2.1).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import ClassVar
 
 import attrs
@@ -15,10 +16,13 @@ from workloads.evidence import CODE_READ, PAPER_READ
 from workloads.forwards import Forward
 from workloads.schedules.base import Step
 from workloads.schedules.block_causal import BlockCausalSchedule
-from workloads.schedules.commits import Profile, Stream
+from workloads.schedules.commits import Profile, Stream, drain
 from workloads.schedules.dinfer_block import measured
 from workloads.schedules.options import option
 from workloads.schedules.record import Rows, make_forward
+
+SPEEDY = Fraction("5.93")
+"""Tokens per forward of LLaDA2.1-flash in speedy mode, over the report's benchmarks."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,10 +79,10 @@ class Llada2Schedule(BlockCausalSchedule):
 class Llada21Schedule(BlockCausalSchedule):
     """A forward also replaces committed tokens of the block whose new prediction passes a second threshold.
 
-    So all rows of the block are sampled every time, and a block is over only once a forward changes nothing:
-    forwards that commit no mask but edit have the count 0, and up to `post_forwards` of them follow the last
-    mask. With a mean instead of a record one does. `revisit` blocks before the current one are sent as well,
-    where they may be edited (multi-block editing).
+    So all rows of the block are sampled every time, and a block is over only once a forward changes nothing: 1 to
+    `post_forwards` forwards with the count 0 follow the one that commits the last mask; 1 where counts are drawn.
+    `revisit` blocks before the current one are sent as well, where they may be edited (multi-block editing).
+    The thresholds are those of the quality mode; 0.5 and 0 are the speedy mode's.
     """
 
     name: ClassVar[str] = "llada2.1"
@@ -90,13 +94,18 @@ class Llada21Schedule(BlockCausalSchedule):
     post_forwards: int = attrs.field(default=16, metadata=option("editing forwards after the last mask", minimum=1))
     revisit: int = attrs.field(default=0, metadata=option("earlier blocks that are sent and edited too", minimum=0))
 
+    @property
+    def published(self) -> Profile | None:
+        """The report's tokens per forward in speedy mode, less the one forward a block that commits nothing."""
+        if (self.threshold, self.edit_threshold, self.block) != (0.5, 0.0, 32):
+            return None
+        forwards = self.block / SPEEDY - 1
+        return Profile(self.block / forwards, "LLaDA2.1 report, flash model, 5.93 with a last forward a block")
+
     def block_counts(self, stream: Stream, masked: int) -> Iterator[int]:
         """Commits of a block's forwards, which are 0 for those that only edit."""
-        while masked:
-            committed = stream.take(masked, least=1 if self.mean else 0).committed
-            yield committed
-            masked -= committed
-        for _ in range(stream.idle(self.post_forwards)):
+        yield from drain(stream, masked)
+        for _ in range(stream.idle(1, self.post_forwards)):
             yield stream.take(0).committed
 
     def block_forward(self, step: Step) -> Forward:
