@@ -66,6 +66,10 @@ def test_smoothing_mixes_embeddings_of_masked_rows() -> None:
     assert column(mixed, "q_rows") == column(plain, "q_rows")
     assert column(mixed, "soft_rows") == [0, 6, 5, 0]
     assert set(column(plain, "soft_rows")) == {0}
+    looks: dict[str, Any] = {**options, "cache": "vicinity", "prefix_look": 2, "after_look": 2, "as_": "implemented"}
+    wide = list(build_schedule("iteration-smoothing", **{**looks, "counts": "2 1 5 7 1"}).forwards())
+    assert column(wide, "q_rows") == [24, 12, 12, 24, 10]
+    assert column(wide, "soft_rows") == [0, 8, 7, 2, 1]
 
 
 def test_maskllm_halves_the_weights() -> None:

@@ -117,14 +117,24 @@ def test_model_scheduling_saves_a_sixth_of_twelve_layers() -> None:
 
 def test_edlm_scores_candidates_inside_its_window() -> None:
     options: dict[str, Any] = {"prompt": 0, "gen": 16, "steps": 10}
-    forwards = list(build_schedule("edlm", **options).forwards())
-    assert column(forwards, "network") == [""] * 5 + ["energy", "", "energy", "", "energy"] + [""] * 3
-    assert sum(column(forwards, "committed")) == 16
+    built = build_schedule("edlm", **options, counts="2 2 2 1 0 1 0 1 0 1 6")
+    forwards = list(built.forwards())
+    # Of 16, 14, 12, 10, 9, 8, 7 and 6 masked rows 9 to 7 are 0.4 to 0.6 of the canvas.
+    assert column(forwards, "network") == ["", "", "", "", "", "energy", "", "energy", "", "energy", ""]
+    assert column(forwards, "committed") == [2, 2, 2, 1, 0, 1, 0, 1, 0, 1, 6]
     energy = [forward for forward in forwards if forward.network]
     assert {(forward.sequences, forward.q_rows, forward.sampled_rows) for forward in energy} == {(2, 16, 16)}
-    assert not any(forward.committed for forward, then in zip(forwards, forwards[1:], strict=False) if then.network)
-    given = build_schedule("edlm", **options, counts="1 1 1 1 0 1 0 1 0 1 1 1 7")
-    assert column(given.forwards(), "committed") == [1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 7]
+    implemented = build_schedule("edlm", **options, counts="2 2 2 1 0 1 0 1 0 1 6 0", as_="implemented")
+    assert column(implemented.forwards(), "committed") == [2, 2, 2, 1, 0, 1, 0, 1, 0, 1, 6, 0]
+
+
+def test_edlm_draws_need_forwards_only_behind_changes() -> None:
+    for seed in range(20):
+        forwards = list(build_schedule("edlm", gen=16, steps=128, seed=seed).forwards())
+        assert sum(column(forwards, "committed")) == 16
+        assert sum(not forward.network for forward in forwards) <= 16
+        scored = [forward for forward, then in zip(forwards, forwards[1:], strict=False) if then.network]
+        assert not any(column(scored, "committed"))
 
 
 def test_joint_sampling_commits_one_token_a_pass() -> None:

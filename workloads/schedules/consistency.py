@@ -18,7 +18,7 @@ class ConsistencySchedule(LladaSchedule):
     name: ClassVar[str] = "consistency"
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = ABSTRACT_ONLY
-    source: ClassVar[str] = "MCD, Latent Shadows"
+    source: ClassVar[str] = "arXiv 2602.00792"
 
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: max(self.gen // 16, self.gen // self.block), takes_self=True),

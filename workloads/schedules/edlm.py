@@ -1,6 +1,6 @@
 """EDLM: in part of the steps several candidates are drawn, scored by an energy model, and one of them is taken.
 
-Source: the sampler of the EDLM repository, as read for its loop.
+Source: the sampler (_sample, with ddpm_cache) of the paper's Energy-Diffusion-LLM code, in public copies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from workloads.schedules.record import Place, make_forward
 class EdlmSchedule(Logged, CanvasSchedule):
     """Ancestral sampling over the whole canvas; time runs from 1 to 0 in `steps`.
 
-    While it stands between window_end and window_start, the denoiser's forward commits nothing; a second forward
-    sends `candidates` complete canvases through an autoregressive energy model of the same size, whose logits
-    of all rows give their likelihoods, and the chosen one commits. Each mask commits with probability
-    1 / (steps left): drawn here, or counts are given, 0 for forwards that cannot commit.
+    Every step commits each mask with probability 1 / (steps left), and what was predicted is kept as long as
+    nothing commits, so that only steps behind a change need a forward. If it falls between window_end and
+    window_start, a second forward sends `candidates` complete canvases through an autoregressive energy model of
+    the same size, whose logits of all rows give their likelihoods; the tokens of the one chosen then commit.
+
+    Counts are drawn here or given: at least 1 a forward, but 0 for one whose candidates are then scored. Where
+    given, the share of masked rows stands for the time. as "implemented" ends with a forward over the finished
+    canvas.
     """
 
     name: ClassVar[str] = "edlm"
@@ -56,32 +60,60 @@ class EdlmSchedule(Logged, CanvasSchedule):
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all steps."""
         stream = self.stream() if self.recorded else None
-        draw, masked, index = random.Random(self.seed), self.gen, 0
-        for step in range(self.steps):
-            left = self.steps - step
-            scored = self.window_end <= left / self.steps <= self.window_start
+        masked, index, step = self.gen, 0, 0
+        for scored, committed in self._draws() if stream is None else self._given(stream):
             for energy in (False, True) if scored else (False,):
-                committed = self._take(stream, draw, masked, left) if energy == scored else 0
-                if stream is not None and energy != scored:
-                    stream.take(masked, most=0)
-                yield self._forward(Place(index, self.prompt, 0, step), masked, committed, energy=energy)
-                index, masked = index + 1, masked - committed
+                place = Place(index, self.prompt, 0, step)
+                tokens = committed if energy == scored else 0
+                yield self._energy(place, tokens) if energy else self._denoise(place, masked, tokens)
+                index += 1
+            masked, step = masked - committed, step + 1
+        if not self.ideal:
+            if stream is not None:
+                stream.take(0)
+            yield self._denoise(Place(index, self.prompt, 0, step), 0, 0)
         if stream is not None:
             stream.finish()
 
-    def _take(self, stream: Stream | None, draw: random.Random, masked: int, left: int) -> int:
-        if stream is not None:
-            return stream.take(masked, least=masked if left == 1 else 0).committed
-        return sum(draw.randrange(left) == 0 for _ in range(masked))
+    def _scored(self, time: float) -> bool:
+        return self.window_end <= time <= self.window_start
 
-    def _forward(self, place: Place, masked: int, committed: int, *, energy: bool) -> Forward:
-        if energy:
-            return make_forward(
-                place, "prefill", self.canvas, self.canvas.count, committed=committed, sequences=self.candidates,
-                network="energy",
-            )
-        head = self.response if self.ideal else self.canvas
+    def _draws(self) -> Iterator[tuple[bool, int]]:
+        """(whether candidates are scored, tokens) of each forward of the denoiser."""
+        draw, masked, fresh, scored = random.Random(self.seed), self.gen, True, False
+        for left in range(self.steps, 0, -1):
+            scored = self._scored(left / self.steps) if fresh else scored
+            committed = sum(draw.randrange(left) == 0 for _ in range(masked))
+            fresh = committed > 0
+            if fresh:
+                yield scored, committed
+            masked -= committed
+
+    def _given(self, stream: Stream) -> Iterator[tuple[bool, int]]:
+        masked = self.gen
+        stream.start_block()
+        while masked:
+            scored = self._scored(masked / self.gen)
+            if scored:
+                stream.take(masked, most=0)
+            committed = stream.take(masked, least=1).committed
+            yield scored, committed
+            masked -= committed
+
+    def _energy(self, place: Place, committed: int) -> Forward:
         return make_forward(
-            place, "full", self.canvas, self.canvas.count, head=head, sampled=masked if self.ideal else None,
+            place,
+            "prefill",
+            self.canvas,
+            self.canvas.count,
             committed=committed,
+            sequences=self.candidates,
+            network="energy",
+        )
+
+    def _denoise(self, place: Place, masked: int, committed: int) -> Forward:
+        head = self.response if self.ideal else self.canvas
+        sampled = masked if self.ideal else None
+        return make_forward(
+            place, "full", self.canvas, self.canvas.count, head=head, sampled=sampled, committed=committed
         )

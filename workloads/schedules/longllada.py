@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from workloads.evidence import ABSTRACT_ONLY
+from workloads.evidence import PAPER_READ
 from workloads.forwards import summarize
 from workloads.schedules.llada import LladaSchedule
 from workloads.schedules.options import option, refusal
@@ -23,8 +23,8 @@ class LongLladaSchedule(LladaSchedule):
     """
 
     name: ClassVar[str] = "longllada"
-    evidence: ClassVar[str] = ABSTRACT_ONLY
-    source: ClassVar[str] = "arXiv 2506.14429"
+    evidence: ClassVar[str] = PAPER_READ
+    source: ClassVar[str] = "arXiv 2506.14429; the scaling as stated in arXiv 2510.10481"
 
     trained: int = attrs.field(default=4096, metadata=option("positions that the model was trained with", minimum=64))
     rope_base: float = attrs.field(default=500000.0, metadata=option("base of the rotary positions"))

@@ -24,7 +24,7 @@ class ModelSchedulingSchedule(LladaSchedule):
     name: ClassVar[str] = "model-scheduling"
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = PAPER_READ
-    source: ClassVar[str] = "model scheduling for masked diffusion language models (README)"
+    source: ClassVar[str] = "arXiv 2604.02340"
     unlowerable: ClassVar[str | None] = "a second model's weights have no place in a program"
 
     light_layers: int = attrs.field(default=4, metadata=option("layers of the light model", minimum=1))

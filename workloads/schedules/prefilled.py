@@ -44,7 +44,7 @@ class ScaffoldSchedule(PrefilledSchedule):
     """The tokens of a schema stand in the canvas from the start and count as given, not as generated."""
 
     name: ClassVar[str] = "schema-scaffold"
-    source: ClassVar[str] = "S3, schema scaffolding for diffusion language models"
+    source: ClassVar[str] = "arXiv 2507.04504; eric2i/dLLM-CtrlGen"
 
 
 @attrs.frozen(kw_only=True)

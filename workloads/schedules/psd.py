@@ -52,7 +52,7 @@ class FefSchedule(Logged, BlockSchedule):
     name: ClassVar[str] = "fef"
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = ABSTRACT_ONLY
-    source: ClassVar[str] = "FeF-DLLM, prefix-conditioned factorisation with speculative verification"
+    source: ClassVar[str] = "arXiv 2605.14305"
 
     def forwards(self) -> Iterator[Forward]:
         """The pairs of all blocks in order."""
