@@ -81,8 +81,6 @@ class RunTimer:
         if when + offset >= lane.quiet_to:
             self.meet_refresh(lane, when)
         lane.busy_ps += data
-        if self.spread is not None:
-            data += self.spread.charge(local, nbytes)
         if lane.holes:
             lane.holes = [hole for hole in lane.holes if hole[1] > at]
         if queued and lane.holes and bursts < delays.write_batch:
@@ -98,6 +96,10 @@ class RunTimer:
             # One or two chunks leave bank groups unused: bursts of one group keep tCCD_L.
             alone = min(bursts, self.map.interleave >> shift)
             last = max(last, first + (alone - 1) * delays.same_group_gap + delays.burst)
+        if self.spread is not None:
+            charge = self.spread.charge(local, nbytes)
+            last += charge
+            lane.lose(bus, charge)
         return first, last
 
     def _book(self, lane: Lane, at: int, bus: int, start: int, origin: int, data: int) -> tuple[int, int]:

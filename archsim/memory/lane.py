@@ -62,6 +62,11 @@ class Lane(BusState):
         self.rows = [row if row < 0 else visitor.affine(row) for row in self.rows]
         self.busy_ps = visitor.count(self.busy_ps)
 
+    def lose(self, since: int, time_ps: int) -> None:
+        """Give up bus time behind the data booked from `since` on; their banks are held as much longer."""
+        self.bus_free += time_ps
+        self.release = [held + time_ps if held > since else held for held in self.release]
+
     def joins(self, other: Lane) -> bool:
         """Whether the two differ in nothing but times."""
         return self.rows == other.rows and self.epoch == other.epoch and self.write == other.write
