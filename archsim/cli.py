@@ -141,8 +141,8 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--replay",
         choices=("on", "off"),
-        default="off",
-        help="skip loop iterations that repeat exactly; spreads refresh evenly (default: off)",
+        default="on",
+        help="skip loop iterations that repeat exactly; spreads refresh evenly (default: on)",
     )
     run.add_argument("--json", metavar="FILE|-", help="write all statistics as JSON; -: to stdout, not the text")
     run.add_argument("--csv", metavar="DIR", help="write the tables as CSV files into DIR")

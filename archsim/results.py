@@ -86,6 +86,15 @@ class LinkRecord:
 
 
 @attrs.frozen(kw_only=True)
+class LoopRecord:
+    """Iterations of all loops at one nesting level (1: outermost) that replay watched, and how many it skipped."""
+
+    level: int
+    iterations: int
+    replayed: int
+
+
+@attrs.frozen(kw_only=True)
 class RunResult:
     """Everything a run tells. Equal inputs give equal records, byte for byte once written."""
 
@@ -112,3 +121,5 @@ class RunResult:
     notes: tuple[str, ...] = ()
     replayed_ps: int = 0
     """Part of `time_ps` that replay skipped; no part of the JSON, which is the same either way."""
+    loops: tuple[LoopRecord, ...] = ()
+    """What replay skipped by loop level; no part of the JSON either."""

@@ -17,7 +17,7 @@ from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
 from archsim.machine import MachineParams
 from archsim.memory.hbm import HbmMemory
-from archsim.results import STALL_CAUSES, LinkRecord, PhaseRecord, RunResult, StepRecord, UnitRecord
+from archsim.results import STALL_CAUSES, LinkRecord, LoopRecord, PhaseRecord, RunResult, StepRecord, UnitRecord
 
 
 def simulate(
@@ -25,12 +25,12 @@ def simulate(
     params: MachineParams,
     issue: str | None = None,
     observers: tuple[Observer, ...] = (),
-    replay: bool = False,
+    replay: bool = True,
 ) -> RunResult:
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
-    With `replay`, loop iterations that repeat exactly are skipped, and refresh is spread evenly over the
-    data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the result then has
+    With `replay`, loop iterations that repeat exactly are skipped where a program has long loops, and refresh is
+    then spread evenly over the data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the result then has
     `complete` = False and covers what was simulated. Raises ArchsimError: TraceError, ConfigError,
     MemoryFault, ProgramFault, DeadlockError.
     """
@@ -83,7 +83,16 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
         forwards=len(header.forwards),
         notes=header.notes,
         replayed_ps=machine.replayer.replayed_ps if machine.replayer else 0,
+        loops=_loops(machine),
     )
+
+
+def _loops(machine: Machine) -> tuple[LoopRecord, ...]:
+    levels: dict[int, tuple[int, int]] = {}
+    for share in machine.replayer.shares.values() if machine.replayer else ():
+        iterations, replayed = levels.get(share.level, (0, 0))
+        levels[share.level] = iterations + share.iterations, replayed + share.replayed
+    return tuple(LoopRecord(level=level, iterations=n, replayed=r) for level, (n, r) in sorted(levels.items()))
 
 
 def end_time(machine: Machine, complete: bool = True) -> int:

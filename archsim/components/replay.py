@@ -52,6 +52,8 @@ class Snapshot:
     elapsed_ps: int
     log_at: list[int]
     """Length of every core's log at this point."""
+    iterations: dict[int, int]
+    """Iterations of every loop so far."""
 
 
 @attrs.define(eq=False)
@@ -68,8 +70,9 @@ class LoopWatch:
 
 @attrs.define(eq=False)
 class LoopShare:
-    """How much of a loop was replayed."""
+    """How much of a loop was replayed; `level` 1 is the outermost."""
 
+    level: int
     iterations: int = 0
     replayed: int = 0
 
@@ -99,9 +102,10 @@ class Replayer:
             return
         level = len(front.loops)
         self._forget(level, decoded.index)
-        share = self.shares.setdefault(decoded.index, LoopShare())
+        share = self.shares.setdefault(decoded.index, LoopShare(level))
         share.iterations += 1
         if not self.watches or self.watches[-1].level < level:
+            share.iterations += 1  # the last one, which has no back edge
             self.watches.append(LoopWatch(decoded.index, level, front.instructions))
             watch = self.watches[-1]
             if front.instructions < self.minimum:
@@ -114,7 +118,7 @@ class Replayer:
                 watch.snapshots.clear()
                 return
         if watch.failures < self.patience and front.loops[-1] >= 2:
-            self._look(front, watch, share)
+            self._look(front, watch)
 
     def _forget(self, level: int, index: int) -> None:
         """Drop the watches of loops that have ended."""
@@ -123,26 +127,24 @@ class Replayer:
         ):
             self.watches.pop()
 
-    def _look(self, front: FrontEnd, watch: LoopWatch, share: LoopShare) -> None:
+    def _look(self, front: FrontEnd, watch: LoopWatch) -> None:
         snapshots = watch.snapshots
         snapshots.append(self._snapshot())
         del snapshots[: -1 - 2 * MAX_LAG]
         for lag in range(1, (len(snapshots) - 1) // 2 + 1):
-            if self._try(front, watch, share, lag):
+            if self._try(front, watch, lag):
                 break
         else:
             watch.failures += len(snapshots) > 2
         self._trim()
 
-    def _try(self, front: FrontEnd, watch: LoopWatch, share: LoopShare, lag: int) -> bool:
+    def _try(self, front: FrontEnd, watch: LoopWatch, lag: int) -> bool:
         """Skip if the last `lag` iterations, taken as one, repeat the `lag` before them."""
         snapshots = watch.snapshots[-1 - 2 * lag :: lag]
         times = self._times(front, snapshots, lag)
         if not times:
             return False
         self._skip(front, snapshots, times)
-        share.iterations += times * lag
-        share.replayed += times * lag
         watch.executed = front.instructions
         watch.snapshots.clear()
         return True
@@ -151,7 +153,8 @@ class Replayer:
         recorder = Recorder(self.sim.now)
         self._walk(recorder)
         recorder.state(self.sim.pending())
-        return Snapshot(recorder, self.sim.elapsed_ps, [len(front.log or ()) for front in self.fronts])
+        iterations = {index: share.iterations for index, share in self.shares.items()}
+        return Snapshot(recorder, self.sim.elapsed_ps, [len(front.log or ()) for front in self.fronts], iterations)
 
     def _walk(self, visitor: Visitor) -> None:
         for part in self.parts:
@@ -196,6 +199,10 @@ class Replayer:
         for other in self.fronts:
             other.ledger.skipped_ps = self.sim.skipped_ps
         self.replayed_ps += times * step_ps
+        for index, share in self.shares.items():
+            skipped = times * (third.iterations[index] - second.iterations.get(index, 0))
+            share.iterations += skipped
+            share.replayed += skipped
         self.replayed_instructions += front.instructions - before
 
     def bound_log(self, front: FrontEnd) -> None:

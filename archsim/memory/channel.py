@@ -75,6 +75,8 @@ class RunTimer:
         bursts = (end >> shift) - (local >> shift) + 1
         data = bursts * delays.burst
         queued = at < lane.bus_free
+        if not queued and self.spread is not None:
+            at += self.spread.wait_ps
         bus = bus_ready(lane, delays, at, bursts, write)
         hit = at + (delays.write_column if write else delays.read_column)
         when = bus if bus > hit else hit

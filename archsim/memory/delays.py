@@ -38,7 +38,8 @@ class Delays:
     write_batch: int
 
 
-def _whole(time_ps: int) -> int:
+def whole(time_ps: int) -> int:
+    """`time_ps`, rounded up to whole QUANTUM_PS."""
     return -(-time_ps // QUANTUM_PS) * QUANTUM_PS
 
 
@@ -60,7 +61,7 @@ def make_delays(timing: DramTiming, pseudo_channels: int) -> Delays:
         same_group_gap=t.ccd_l * tck,
         row_bus_miss=t.row_bus_ps(conflict=False),
         row_bus_conflict=t.row_bus_ps(conflict=True),
-        read_to_write=_whole(max(gap, 0) * tck),
-        write_to_read=_whole((t.wtr_l + t.cl) * tck),
+        read_to_write=whole(max(gap, 0) * tck),
+        write_to_read=whole((t.wtr_l + t.cl) * tck),
         write_batch=t.write_batch(pseudo_channels),
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import ConfigError
-from archsim.memory.delays import QUANTUM_PS
+from archsim.memory.delays import QUANTUM_PS, whole
 from archsim.memory.timing import DramTiming
 
 REFRESH_MODES = ("all-bank", "per-bank", "off")
@@ -84,6 +84,8 @@ class Spread:
 
     period_bytes: int
     per_period_ps: int
+    wait_ps: int
+    """What a request that finds the bus idle waits on average: the chance to come during a refresh, half of its time."""
 
     def charge(self, local: int, nbytes: int) -> int:
         """Time in ps that refresh adds to `nbytes` from `local` on; charges of adjacent runs add up."""
@@ -95,10 +97,14 @@ class Spread:
 
 
 def make_spread(refresh: Refresh, period_bytes: int, data_ps: int) -> Spread:
-    """Refresh spread over data, `data_ps` being the bus time of `period_bytes`; rounded to QUANTUM_PS."""
+    """Refresh spread over data, `data_ps` being the bus time of `period_bytes`, in whole QUANTUM_PS.
+
+    The charge is rounded up: rows that a refresh closes cost a little more than its window.
+    """
     interval, loss = refresh.interval_ps, refresh.loss_ps
     lost = data_ps * loss // (interval - loss) if interval else 0
-    return Spread(period_bytes, (lost + QUANTUM_PS // 2) // QUANTUM_PS * QUANTUM_PS)
+    wait = loss * loss // (2 * interval) if interval else 0
+    return Spread(period_bytes, whole(lost), whole(wait))
 
 
 def make_refresh(timing: DramTiming, mode: str) -> Refresh:

@@ -67,6 +67,8 @@ def _head(result: RunResult) -> list[str]:
     if result.replayed_ps:
         share = percent(ratio_tenths(result.replayed_ps, result.time_ps))
         lines.append(f"replay   {share} of the time skipped as exact repetition; refresh spread evenly")
+        loops = [f"{loop.replayed:,} of {loop.iterations:,} at level {loop.level}" for loop in result.loops]
+        lines.append(f"         loop iterations skipped: {', '.join(loops)}")
     lines.append(_tokens(result))
     return [*lines, *_bound(result)]
 

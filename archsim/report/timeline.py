@@ -31,6 +31,9 @@ RATES = ("read_bytes", "write_bytes")
 """Counters by these names are running totals; they are drawn as MB/s over windows."""
 
 PHASES = "phases"
+REPLAY = "replay"
+"""Track (and process) of stretches that replay skipped."""
+
 _CORE = re.compile(r"core(\d*)")
 _OTHER_PROCESSES = 1000
 _FLUSH = 512
@@ -143,6 +146,10 @@ class Timeline(Observer):
             f'{{"ph":"X",{where},"ts":{microseconds(start_ps)},"dur":{microseconds(end_ps - start_ps)},'
             f'"name":{self._text(self._paths[phase][-1])}}}'
         )
+
+    def replayed(self, start_ps: int, duration_ps: int, times: int) -> None:
+        """Write the stretch that was skipped, with its iterations, on a track of its own."""
+        self.slice(REPLAY, f"{times} repetitions, not simulated", start_ps, start_ps + duration_ps, -1)
 
     def close(self) -> None:
         """Close what is open, write rates and notes, and end the file. A second call does nothing."""

@@ -197,3 +197,15 @@ def test_after_close_nothing_is_written() -> None:
     timeline.slice("u", "x", 0, 1, -1)
     timeline.close()
     assert stream.getvalue() == text
+
+
+def test_a_skipped_stretch_is_one_slice_with_its_count() -> None:
+    timeline, stream = start()
+    timeline.slice("core0.vector", "V_EXP_V", 0, 2_000, 0)
+    timeline.replayed(5_000, 90_000, 30)
+    timeline.slice("core0.vector", "V_EXP_V", 95_000, 97_000, 0)
+    found = events(timeline, stream)
+    (skipped,) = [event for event in found if event["ph"] == "X" and "repetitions" in event["name"]]
+    assert skipped["name"].startswith("30 ")
+    assert (skipped["ts"], skipped["dur"]) == (Decimal("0.005"), Decimal("0.09"))
+    assert threads(found)[skipped["tid"]] == "replay"
