@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,7 @@ from archsim.machine import MachineParams, MemoryParams, load_machine
 from archsim.report.jsonout import dumps
 from archsim.run import collect
 from archsim.units import Bytes
+from workloads.forwards import parse_window
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import view_of
 from workloads.models import load_model
@@ -196,15 +199,46 @@ def test_random_loop_nests_are_the_same_with_and_without(
     assert run(made, params, EAGER)[0] == run(made, params, None)[0]
 
 
-@pytest.mark.parametrize("preset", ["dart-1024", "quad-mesh"])
-def test_a_small_generation_is_the_same_with_and_without(preset: str) -> None:
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "dual": ("llada-8b", "llada", {"cache": "dual", "prompt": 32, "gen": 64, "block": 32, "steps": 16}),
+    "prefix": ("llada-8b", "llada", {"cache": "prefix", "prompt": 32, "gen": 32, "block": 32, "steps": 8}),
+    "none": ("llada-8b", "llada", {"cache": "none", "prompt": 32, "gen": 64, "block": 16, "steps": 16}),
+    "batch": ("llada-8b", "llada", {"cache": "dual", "prompt": 32, "gen": 32, "block": 32, "steps": 8, "batch": 3}),
+    "autoregressive": ("llama-3-8b", "autoregressive", {"prompt": 32, "gen": 12}),
+}
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind"),
+    [("dart-1024", "prefix"), ("quad-mesh", "batch"), *(("dart-2048", kind) for kind in KINDS), ("edge-256", "autoregressive")],
+)
+def test_a_small_generation_is_the_same_with_and_without(preset: str, kind: str) -> None:
     params = load_machine(preset)
     params = attrs.evolve(params, memory=attrs.evolve(params.memory, refresh="off"))
-    model = load_model("llada-8b").shrunk(layers=12, vocab=8192, hidden=1024, heads=8, kv_heads=8, ffn=4096)
-    schedule = build_schedule("llada", cache="dual", prompt=32, gen=32, block=32, steps=8)
-    made = lower(model, schedule, view_of(params))
+    name, schedule, options = KINDS[kind]
+    model = load_model(name)
+    model = model.shrunk(
+        layers=12, vocab=8192, hidden=1024, heads=8, kv_heads=8 * model.kv_heads // model.heads, ffn=4096
+    )
+    made = lower(model, build_schedule(schedule, **options), view_of(params))
     whole, _ = run(made, params, None)
     skipped, machine = run(made, params, ReplaySettings(body=50, minimum=200))
     assert skipped == whole
     assert machine.replayer is not None
     assert machine.replayer.replayed_ps > 0
+
+
+@pytest.mark.parametrize(("cache", "window"), [("dual", "0:1"), ("dual", "1:3"), ("prefix", "1:3"), ("none", "0:2")])
+def test_refresh_spread_over_the_data_takes_as_long_as_in_windows(cache: str, window: str) -> None:
+    """Three layers of every kind of step at full size: within 0.1 %, whatever is skipped."""
+    params = load_machine("dart-2048")
+    schedule = build_schedule("llada", cache=cache, prompt=128, gen=256, block=32, steps=256)
+    made = lower(load_model("llada-8b").shrunk(layers=3), schedule, view_of(params), window=parse_window(window))
+    windows, spread = (collect_run(made, params, settings) for settings in (None, ReplaySettings()))
+    assert abs(spread - windows) * 1000 <= windows
+
+
+def collect_run(made: Program, params: MachineParams, settings: ReplaySettings | None) -> int:
+    machine = build(made, params, replay=settings)
+    machine.sim.run()
+    return collect(machine).time_ps
