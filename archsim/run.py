@@ -30,8 +30,8 @@ def simulate(
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
     With `replay`, loop iterations that repeat exactly are skipped where a program has long loops, and refresh is
-    then spread evenly over the data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the result then has
-    `complete` = False and covers what was simulated. Raises ArchsimError: TraceError, ConfigError,
+    then spread evenly over the data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the
+    result then has `complete` = False and covers what was simulated. Raises ArchsimError: TraceError, ConfigError,
     MemoryFault, ProgramFault, DeadlockError.
     """
     machine = build(program, params, issue, observers, ReplaySettings() if replay else None)

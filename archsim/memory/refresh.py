@@ -85,7 +85,7 @@ class Spread:
     period_bytes: int
     per_period_ps: int
     wait_ps: int
-    """What a request that finds the bus idle waits on average: the chance to come during a refresh, half of its time."""
+    """Mean wait of a request that finds the bus idle: the chance to come during a refresh, times half of its time."""
 
     def charge(self, local: int, nbytes: int) -> int:
         """Time in ps that refresh adds to `nbytes` from `local` on; charges of adjacent runs add up."""
