@@ -39,7 +39,7 @@ class Desk:
 
     def simulate(self, program: Program, params: str, *, issue: str | None, observers: Any, replay: bool) -> Any:
         self.asked["issue"] = issue
-        assert not replay
+        self.asked["replay"] = replay
         for observer in observers:
             observer.slice("core0.vector", "V_EXP_V", 0, 7, 0)
             observer.phase(0, 0, 0, 7)
@@ -67,7 +67,7 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
 def test_a_trace_alone_means_run(desk: Desk, argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(argv) == 0
     assert capsys.readouterr().out.startswith("llada-8b, schedule dual, on pair, issue overlap\n")
-    assert desk.asked == {"machine": "dart-2048", "issue": None}
+    assert desk.asked == {"machine": "dart-2048", "issue": None, "replay": True}
 
 
 @pytest.mark.parametrize(
