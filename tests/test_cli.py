@@ -82,8 +82,8 @@ def test_the_machine_is_asked_for_or_the_traces_own(
     desk: Desk, requires: dict[str, object], options: list[str], machine: str
 ) -> None:
     desk.header = Header(requires=requires)
-    assert cli.main([*options, "x.trace", "--issue", "serial"]) == 0
-    assert desk.asked == {"machine": machine, "issue": "serial"}
+    assert cli.main([*options, "x.trace", "--issue", "serial", "--replay", "off"]) == 0
+    assert desk.asked == {"machine": machine, "issue": "serial", "replay": False}
 
 
 def test_json_to_stdout_is_json_alone(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
