@@ -8,15 +8,40 @@ from typing import Any
 import pytest
 
 from archsim.errors import WorkloadError
-from tests.workloads.oracle_rows import column
+from tests.workloads.oracle_rows import Row, check, column, integers, label, rows
 from workloads.forwards import Forward, header
 from workloads.schedules import build_schedule
 
 TOY: dict[str, Any] = {"prompt": 8, "gen": 16}
+SMDM = rows("schedules_smdm.csv")
+LLADA2 = rows("schedules_llada2.csv")
 
 
 def run(name: str, **options: Any) -> list[Forward]:
     return list(build_schedule(name, **{**TOY, **options}).forwards())
+
+
+def test_oracles_are_all_there() -> None:
+    assert (len(SMDM), len(LLADA2)) == (11, 11)
+    assert not any(int(row["masks_left"]) for row in SMDM + LLADA2)
+
+
+@pytest.mark.parametrize("row", SMDM, ids=label)
+def test_smdm_equals_the_reference(row: Row) -> None:
+    options: dict[str, Any] = {**integers(row, "prompt", "gen", "steps"), "alg": row["alg"], "as_": "implemented"}
+    if row["alg"] == "origin":  # whose commits are draws of its own
+        options["counts"] = row["committed"]
+    built = build_schedule("smdm", **options, eps=float(row["eps"]), cfg_scale=float(row["cfg_scale"]))
+    forwards = check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed")
+    assert set(column(forwards, "sequences")) == {int(row["batch"])}
+
+
+@pytest.mark.parametrize("row", LLADA2, ids=label)
+def test_llada2_without_cache_equals_the_reference(row: Row) -> None:
+    options = {**integers(row, "prompt", "gen", "block", "block_steps"), "threshold": float(row["threshold"])}
+    built = build_schedule("llada2", **options, cache="off", as_="implemented", counts=row["committed"])
+    forwards = check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed")
+    assert sum(column(forwards, "committed")) == int(row["generated"])
 
 
 def test_smdm_is_dream_twice_without_the_shift() -> None:

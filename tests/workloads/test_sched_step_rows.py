@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from archsim.errors import WorkloadError
-from tests.workloads.oracle_rows import column
+from tests.workloads.oracle_rows import Row, check, column, expand, integers, label, rows
 from workloads.forwards import Forward
 from workloads.schedules import build_schedule
 
 TOY: dict[str, Any] = {"prompt": 8, "gen": 16, "block": 8}
+INDICATOR = rows("schedules_ni_sampling.csv")
+RHO_EOS = rows("schedules_rho_eos.csv")
 
 
 def run(name: str, **options: Any) -> list[Forward]:
@@ -19,6 +23,40 @@ def run(name: str, **options: Any) -> list[Forward]:
 
 
 LLADA = run("llada")
+
+
+def test_oracles_are_all_there() -> None:
+    assert (len(INDICATOR), len(RHO_EOS)) == (11, 8)
+    assert not any(int(row["masks_left"]) for row in INDICATOR + RHO_EOS)
+
+
+@pytest.mark.parametrize("row", INDICATOR, ids=label)
+def test_indicator_equals_the_reference(row: Row) -> None:
+    options = integers(row, "prompt", "gen", "block")
+    built = build_schedule("ni-sampling", **options, as_="implemented", counts=row["committed"])
+    forwards = check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed")
+    assert column(forwards, "policy_rows") == expand(row["indicator_rows"])
+
+
+@pytest.mark.parametrize("row", INDICATOR, ids=label)
+def test_ideal_indicator_visits_no_full_block(row: Row) -> None:
+    counts = [count for count in expand(row["committed"]) if count]
+    built = build_schedule(
+        "ni-sampling", **integers(row, "prompt", "gen", "block"), counts=" ".join(map(str, counts))
+    )
+    forwards = list(built.forwards())
+    assert column(forwards, "sampled_rows") == [masked for masked in expand(row["indicator_rows"]) if masked]
+
+
+@pytest.mark.parametrize("row", RHO_EOS, ids=label)
+def test_rho_eos_equals_the_reference(row: Row, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    counts = zip(expand(row["committed"]), expand(row["resized"]), strict=True)
+    lines = [json.dumps({"committed": committed, "resized": resized}) for committed, resized in counts]
+    log.write_text("\n".join(lines), encoding="utf-8")
+    options = integers(row, "prompt", "initial_gen", "block", "expansion_factor", "max_gen")
+    built = build_schedule("rho-eos", **options, as_="implemented", commits=str(log))
+    check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed")
 
 
 def test_indicator_sees_and_commits_rows_of_all_blocks() -> None:

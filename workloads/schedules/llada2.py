@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import attrs
 
-from workloads.evidence import CODE_READ, PAPER_READ
+from workloads.evidence import CODE_RUN, PAPER_READ
 from workloads.forwards import Forward
 from workloads.schedules.base import Step
 from workloads.schedules.block_causal import BlockCausalSchedule
 from workloads.schedules.commits import Profile, Stream, drain
+from workloads.schedules.counts import transfer_counts
 from workloads.schedules.dinfer_block import measured
 from workloads.schedules.options import option
 from workloads.schedules.record import Rows, make_forward
@@ -27,14 +28,14 @@ SPEEDY = Fraction("5.93")
 
 @attrs.frozen(kw_only=True)
 class Llada2Schedule(BlockCausalSchedule):
-    """A forward commits all rows of the block above the threshold, and at least its share of the block's steps.
+    """A forward commits all rows of the block above the threshold, or if those are fewer, its share of the steps.
 
     cache "on" stores finished blocks, as inference engines do. The published sampler is "off": it sends
     everything up to the block's end each time, without prefill and store.
     """
 
     name: ClassVar[str] = "llada2"
-    evidence: ClassVar[str] = CODE_READ
+    evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2512.15745; ZHZisZZ/dllm 9a2c4ee"
 
     threshold: float = attrs.field(default=0.95, metadata=option("least confidence to commit"))
@@ -52,11 +53,11 @@ class Llada2Schedule(BlockCausalSchedule):
         return self.cache == "on"
 
     def block_counts(self, stream: Stream, masked: int) -> Iterator[int]:
-        """At least the share of a step, in at most `block_steps` forwards."""
-        for left in range(self.block_steps, 0, -1):
+        """At least the share of each step, of which a whole block's tokens would need all."""
+        for share in transfer_counts(self.block, min(self.block_steps, self.gen)):
             if masked == 0:
                 break
-            committed = stream.take(masked, least=max(-(-masked // left), 1)).committed
+            committed = stream.take(masked, least=min(share, masked)).committed
             yield committed
             masked -= committed
         if self.stores:

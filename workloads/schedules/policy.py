@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import attrs
 
-from workloads.evidence import ABSTRACT_ONLY, CODE_READ
+from workloads.evidence import ABSTRACT_ONLY, CODE_RUN
 from workloads.forwards import Forward
 from workloads.schedules.base import BlockSchedule
 from workloads.schedules.commits import Stream, drain
@@ -50,7 +50,7 @@ class NiSamplingSchedule(Logged, BlockSchedule):
 
     name: ClassVar[str] = "ni-sampling"
     kind: ClassVar[str] = "steps"
-    evidence: ClassVar[str] = CODE_READ
+    evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "ICLR 2026, openreview rrD1U0Izt5; imagination-research/NI-Sampling 552a626"
     unlowerable: ClassVar[str | None] = "the indicator network has no program"
 

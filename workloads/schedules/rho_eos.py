@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import attrs
 
-from workloads.evidence import CODE_READ
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
 from workloads.schedules.base import ScheduleBase
 from workloads.schedules.commits import Count
@@ -29,8 +29,11 @@ class RhoEosSchedule(Logged, ScheduleBase):
     """Whole-canvas forwards; after any of the first 64 the canvas may grow or shrink at its end.
 
     A log says by how much ("resized", "2+8" or "2-8" in counts): the expansion factor times 1, 2, 4 or 8, cut
-    where max_gen is reached. Rows taken away are masked ones as far as there are any. Counts around a mean leave
-    the length as it is.
+    where max_gen or nothing is reached. Rows taken away are masked ones as far as there are any. Counts around a
+    mean leave the length as it is.
+
+    Where that leaves no mask before the last block, the reference runs a forward without any, finds no end token
+    among none, and grows the canvas again; as "implemented" takes such forwards from a log.
 
     as "implemented": LM head and sampling over the canvas; "ideal": over the generated rows, whose end tokens
     count.
@@ -38,7 +41,7 @@ class RhoEosSchedule(Logged, ScheduleBase):
 
     name: ClassVar[str] = "rho-eos"
     kind: ClassVar[str] = "steps"
-    evidence: ClassVar[str] = CODE_READ
+    evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "yjyddq/rho-EOS 69992ca"
     unlowerable: ClassVar[str | None] = "the canvas changes its length, and the density of end tokens has no program"
 
@@ -63,8 +66,8 @@ class RhoEosSchedule(Logged, ScheduleBase):
         """The forwards until no row is masked."""
         stream, rows, masked, index = self.stream(), self.initial_gen, self.initial_gen, 0
         stream.start_block()
-        while masked:
-            count = stream.take(masked, least=1, most=self.block)
+        while masked or (self.as_ == "implemented" and stream.idle(0, 1)):
+            count = stream.take(masked, least=min(1, masked), most=self.block)
             block = (rows - masked) // self.block
             canvas = Rows(0, self.prompt + rows)
             place = Place(index, self.prompt + block * self.block, block, index)
@@ -79,7 +82,7 @@ class RhoEosSchedule(Logged, ScheduleBase):
         if change == 0:
             return 0
         known = [factor * times for times in (1, 2, 4, LARGEST)]
-        cut = change > 0 and rows + change == self.max_gen and change < known[-1]
+        cut = rows + change in (0, self.max_gen) and abs(change) < known[-1]
         if index >= ADJUSTED or rows == self.max_gen or not (abs(change) in known or cut) or -change > rows:
             found = f"forward {index} resizes {rows} rows by {change}"
             raise refusal(self, found, f"{', '.join(map(str, known))} rows in the first {ADJUSTED} forwards")

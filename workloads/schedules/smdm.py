@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import attrs
 
-from workloads.evidence import CODE_READ
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
 from workloads.schedules.dream import DreamSchedule
 from workloads.schedules.options import option, refusal
@@ -25,7 +25,7 @@ class SmdmSchedule(DreamSchedule):
     """
 
     name: ClassVar[str] = "smdm"
-    evidence: ClassVar[str] = CODE_READ
+    evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2410.18514; ML-GSAI/SMDM 583aa47"
     counted: ClassVar[tuple[str, ...]] = ("greedy",)
     unlowerable: ClassVar[str | None] = "the sampled rows are scattered over the canvas"
