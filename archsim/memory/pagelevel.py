@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import attrs
@@ -94,13 +96,15 @@ class PageChannel(BusState):
         self.row_bus.forget(at)
         bus = bus_ready(self, delays, at, bursts, write)
         first = last = -1
-        for page in pages_of(self.map, burst_bytes, local, nbytes):
-            opened, active = self._open(page, at, bus, write)
-            start = refresh.align(max(bus, opened))
-            bus = refresh.advance(start, page.bursts * delays.burst)
-            self._touch(page, bus, active, write)
-            first = start if first < 0 else first
-            last = bus
+        pages = pages_of(self.map, burst_bytes, local, nbytes)
+        for _, together in groupby(pages, key=lambda page: page.bank >> self.map.group_shift):
+            # The pages of a row set take turns, so one that opens late lets the others go first.
+            for ready, active, page in self._open(together, at, bus, write):
+                start = refresh.align(max(bus, ready))
+                bus = refresh.advance(start, page.bursts * delays.burst)
+                self._touch(page, bus, active, write)
+                first = start if first < 0 else first
+                last = bus
         self.bus_free = bus
         self.busy_ps += bursts * delays.burst
         if (local + nbytes - 1) // self.map.interleave - local // self.map.interleave < 2:
@@ -116,24 +120,34 @@ class PageChannel(BusState):
             self.epoch = epoch
         return epoch if self.refresh.closes_rows else 0
 
-    def _open(self, page: Page, at: int, bus: int, write: bool) -> tuple[int, int]:
-        """(earliest data of the page, until when its row must stay open); books an activate if needed."""
+    def _open(self, pages: Iterable[Page], at: int, bus: int, write: bool) -> list[tuple[int, int, Page]]:
+        """(earliest data, until when the row must stay open, page) of the pages of a row set, in that order.
+
+        Books the activates: of the banks that can be precharged first, first.
+        """
         delays = self.delays
         hit = at + (delays.write_column if write else delays.read_column)
-        row, epoch = self.rows.get(page.bank, (-1, -1))
-        released = self.release.get(page.bank, 0)
-        if epoch != self._epoch(max(bus, hit)):
-            self.counters.row_misses += 1
-            ready = at
-        elif row == page.row:
-            self.counters.row_hits += 1
-            return hit, released
-        else:
-            self.counters.row_conflicts += 1
-            length = self.timing.pre_bus_half_ck * self.timing.tck_ps // 2
-            ready = self.row_bus.reserve(max(at, released), length) + delays.precharge
-        act = self._activate(page, ready)
-        return act + (delays.write_open if write else delays.read_open), act + delays.row_active
+        opened, closed = [], []
+        for page in pages:
+            row, epoch = self.rows.get(page.bank, (-1, -1))
+            released = self.release.get(page.bank, 0)
+            if epoch != self._epoch(max(bus, hit)):
+                self.counters.row_misses += 1
+                closed.append((at, False, page))
+            elif row == page.row:
+                self.counters.row_hits += 1
+                opened.append((hit, released, page))
+            else:
+                self.counters.row_conflicts += 1
+                closed.append((max(at, released), True, page))
+        for ready, conflict, page in sorted(closed, key=itemgetter(0)):
+            act = self._activate(page, self._precharge(ready) if conflict else ready)
+            opened.append((act + (delays.write_open if write else delays.read_open), act + delays.row_active, page))
+        return sorted(opened, key=itemgetter(0))
+
+    def _precharge(self, ready: int) -> int:
+        length = self.timing.pre_bus_half_ck * self.timing.tck_ps // 2
+        return self.row_bus.reserve(ready, length) + self.delays.precharge
 
     def _activate(self, page: Page, ready: int) -> int:
         timing, group = self.timing, page.bank & (self.map.bank_groups - 1)
