@@ -15,6 +15,7 @@ from workloads.schedules import build_schedule
 TOY: dict[str, Any] = {"prompt": 8, "gen": 16}
 SMDM = rows("schedules_smdm.csv")
 LLADA2 = rows("schedules_llada2.csv")
+LLADA21 = rows("schedules_llada21.csv")
 
 
 def run(name: str, **options: Any) -> list[Forward]:
@@ -22,8 +23,8 @@ def run(name: str, **options: Any) -> list[Forward]:
 
 
 def test_oracles_are_all_there() -> None:
-    assert (len(SMDM), len(LLADA2)) == (11, 11)
-    assert not any(int(row["masks_left"]) for row in SMDM + LLADA2)
+    assert (len(SMDM), len(LLADA2), len(LLADA21)) == (11, 11, 10)
+    assert not any(int(row["masks_left"]) for row in SMDM + LLADA2 + LLADA21)
 
 
 @pytest.mark.parametrize("row", SMDM, ids=label)
@@ -41,6 +42,15 @@ def test_llada2_without_cache_equals_the_reference(row: Row) -> None:
     options = {**integers(row, "prompt", "gen", "block", "block_steps"), "threshold": float(row["threshold"])}
     built = build_schedule("llada2", **options, cache="off", as_="implemented", counts=row["committed"])
     forwards = check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed")
+    assert sum(column(forwards, "committed")) == int(row["generated"])
+
+
+@pytest.mark.parametrize("row", LLADA21, ids=label)
+def test_llada21_without_cache_equals_the_reference(row: Row) -> None:
+    options: dict[str, Any] = integers(row, "prompt", "gen", "block", "post_forwards")
+    options |= {key: float(row[key]) for key in ("threshold", "edit_threshold")}
+    built = build_schedule("llada2.1", **options, cache="off", as_="implemented", counts=row["committed"])
+    forwards = check(built, row, "q_rows", "kv_rows", "sampled_rows", "committed", "block_index")
     assert sum(column(forwards, "committed")) == int(row["generated"])
 
 
@@ -103,6 +113,11 @@ def test_llada21_samples_the_block_until_nothing_changes() -> None:
 def test_llada21_speedy_mode_has_its_published_mean() -> None:
     total = build_schedule("llada2.1", prompt=32, gen=32 * 400, threshold=0.5, edit_threshold=0.0).describe()
     assert 32 * 400 / (total["forwards"] - 1) == pytest.approx(5.93, rel=0.01)
+
+
+def test_llada21_revisits_blocks_of_the_cache_only() -> None:
+    with pytest.raises(WorkloadError, match="revisit 1 with cache off, which sends every block; expected cache on"):
+        build_schedule("llada2.1", revisit=1, cache="off", mean=4.0, **TOY)
 
 
 def test_llada21_edits_a_limited_number_of_times() -> None:
