@@ -21,7 +21,9 @@ from archsim.errors import ArchsimError
 
 if TYPE_CHECKING:
     from archsim.isa.program import Program
+    from archsim.isa.semantics.system import System
     from archsim.kernel.observer import Observer
+    from archsim.machine import MachineParams
     from archsim.results import RunResult
 
 DEFAULT_MACHINE = "dart-2048"
@@ -144,6 +146,12 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         default="on",
         help="skip loop iterations that repeat exactly; spreads refresh evenly (default: on)",
     )
+    run.add_argument("--values", metavar="FILE", help="compute values too, from the tensors of this .npz file")
+    run.add_argument("--dump", metavar="FILE", help="write all values at the end as an .npz file")
+    run.add_argument("--functional-only", action="store_true", help="compute values in program order, without time")
+    run.add_argument(
+        "--acts", choices=("bf16", "fp32"), default="bf16", help="what vectors and FP registers hold (default: bf16)"
+    )
     run.add_argument("--json", metavar="FILE|-", help="write all statistics as JSON; -: to stdout, not the text")
     run.add_argument("--csv", metavar="DIR", help="write the tables as CSV files into DIR")
     run.add_argument("--timeline", metavar="FILE", help="write a timeline for ui.perfetto.dev")
@@ -158,12 +166,44 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     program = read_program(arguments.trace)
     params = load_machine(arguments.machine or _made_for(program))
+    values = _values(arguments, program, params)
+    if arguments.functional_only:
+        from archsim.functional import execute
+
+        assert values is not None
+        print(f"{execute(values)} instructions executed")
+        return _dump(arguments, values)
     with contextlib.ExitStack() as stack:
         observers = _observers(arguments, program, stack)
         replay = arguments.replay == "on"
-        result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay)
+        result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay, values=values)
     _write(result, arguments)
+    if values is not None:
+        _dump(arguments, values)
     return 0 if result.complete else INTERRUPTED
+
+
+def _values(arguments: argparse.Namespace, program: Program, params: MachineParams) -> System | None:
+    """The state that values are computed on, if they are asked for."""
+    if not (arguments.values or arguments.dump or arguments.functional_only):
+        return None
+    if arguments.replay == "on":
+        raise UsageError("--replay on: what is skipped computes no values; expected off")
+    from archsim.functional import new_state
+    from archsim.tensors import load_tensors, read_tensors
+
+    state = new_state(program, params, arguments.acts)
+    if arguments.values:
+        load_tensors(state, read_tensors(arguments.values))
+    return state
+
+
+def _dump(arguments: argparse.Namespace, values: System) -> int:
+    if arguments.dump:
+        from archsim.tensors import dump_tensors, write_tensors
+
+        write_tensors(dump_tensors(values), arguments.dump)
+    return 0
 
 
 def _made_for(program: Program) -> str:
@@ -174,7 +214,7 @@ def _made_for(program: Program) -> str:
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Find out before a long run, not after it, that a report has nowhere to go; raises UsageError."""
-    for option in ("json", "timeline"):
+    for option in ("json", "timeline", "dump"):
         _check_folder(option, getattr(arguments, option))
     if arguments.csv is not None and Path(arguments.csv).exists() and not Path(arguments.csv).is_dir():
         raise UsageError(f"--csv {arguments.csv}: a file; expected a folder, or a name for a new one")

@@ -26,6 +26,9 @@ from archsim.noc import Network
 if TYPE_CHECKING:
     import networkx as nx
 
+    from archsim.components.values import ValueRun
+    from archsim.isa.semantics.system import System
+
 
 @attrs.define(eq=False)
 class Machine:
@@ -41,6 +44,8 @@ class Machine:
     code: list[list[Decoded]]
     """Decoded instructions of each core; every core has its own counters."""
     replayer: Replayer | None
+    values: ValueRun | None
+    """Results on their way, where the run computes values."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,8 +62,12 @@ def build(
     issue: str | None = None,
     observers: tuple[Observer, ...] = (),
     replay: ReplaySettings | None = None,
+    values: System | None = None,
 ) -> Machine:
-    """Elaborate; raises TraceError where the program was made for another machine, WiringError, ConfigError."""
+    """Elaborate; with `values`, the run also computes on that state, which must be of the same program and machine.
+
+    Raises TraceError where the program was made for another machine, WiringError, ConfigError.
+    """
     check_requirements(program, params)
     serial = (issue or params.issue) == "serial"
     sim = Simulation(observers)
@@ -94,8 +103,17 @@ def build(
         cores.append(core)
         codes.append(code)
     replayer = _replayer(sim, cores, memory, network, replay) if replay else None
+    value_run = _bind_values(values, sim, fronts, codes) if values is not None else None
     sim.elaborate()
-    return Machine(params, program, serial, sim, memory, network, cores, codes, replayer)
+    return Machine(params, program, serial, sim, memory, network, cores, codes, replayer, value_run)
+
+
+def _bind_values(values: System, sim: Simulation, fronts: list[FrontEnd], codes: list[list[Decoded]]) -> ValueRun:
+    from archsim.components.values import ValueRun
+
+    run = ValueRun(values, sim)
+    run.bind(fronts, codes)
+    return run
 
 
 def _worth_replay(program: Program, params: MachineParams, replay: ReplaySettings) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -13,11 +13,15 @@ from archsim.components.decode import Decoded
 from archsim.components.phases import PhaseTotals
 from archsim.config import dump_tree
 from archsim.elaborate import Machine, ReplaySettings, build
+from archsim.errors import ConfigError
 from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
 from archsim.machine import MachineParams
 from archsim.memory.hbm import HbmMemory
 from archsim.results import STALL_CAUSES, LinkRecord, LoopRecord, PhaseRecord, RunResult, StepRecord, UnitRecord
+
+if TYPE_CHECKING:
+    from archsim.isa.semantics.system import System
 
 
 def simulate(
@@ -25,21 +29,29 @@ def simulate(
     params: MachineParams,
     issue: str | None = None,
     observers: tuple[Observer, ...] = (),
-    replay: bool = True,
+    replay: bool | None = None,
+    values: System | None = None,
 ) -> RunResult:
     """Run `program` on the machine `params`, in `issue` mode "serial" or "overlap" (default: the machine's).
 
-    With `replay`, loop iterations that repeat exactly are skipped where a program has long loops, and refresh is
-    then spread evenly over the data instead of coming in windows. An interrupt (Ctrl-C) ends the run early; the
-    result then has `complete` = False and covers what was simulated. Raises ArchsimError: TraceError, ConfigError,
-    MemoryFault, ProgramFault, DeadlockError.
+    With `replay` (None: where no values are computed), loop iterations that repeat exactly are skipped where a
+    program has long loops, and refresh is then spread evenly over the data instead of coming in windows. With
+    `values` (see `functional`) the run also computes: the state is changed in place. An interrupt (Ctrl-C) ends
+    the run early; the result then has `complete` = False and covers what was simulated. Raises ArchsimError:
+    TraceError, ConfigError (also for `replay` with `values`), MemoryFault, ProgramFault, DeadlockError.
     """
-    machine = build(program, params, issue, observers, ReplaySettings() if replay else None)
+    if replay and values is not None:
+        raise ConfigError("replay", "on", "off where values are computed: what is skipped computes nothing")
+    if replay is None:
+        replay = values is None
+    machine = build(program, params, issue, observers, ReplaySettings() if replay else None, values)
     complete = True
     try:
         machine.sim.run()
     except KeyboardInterrupt:
         complete = False
+    if complete and machine.values is not None:
+        machine.values.end()
     return collect(machine, complete)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from archsim.kernel.simulation import Event
@@ -28,6 +29,7 @@ class Operation:
         "cycles",
         "decoded",
         "depends",
+        "effect",
         "finish_ps",
         "issue_ps",
         "latency",
@@ -56,11 +58,15 @@ class Operation:
         """What somebody who waits for this operation is stalled by."""
         self.transfer: Transfer | None = None
         self.waiters: list[Event] | None = None
+        self.effect: Callable[[int], None] | None = None
+        """Computes the operation's values, given its retirement time; None: the run is about time alone."""
 
     def started(self, finish_ps: int) -> None:
         """Make the retirement time known and wake whoever waits for it."""
         self.finish_ps = finish_ps
         self.phase.retired(finish_ps)
+        if self.effect is not None:
+            self.effect(finish_ps)
         if self.waiters is not None:
             for event in self.waiters:
                 event.succeed()
