@@ -64,9 +64,7 @@ class ValueRun:
         """A unit starts an instruction that retires at `finish_ps`."""
         self.settle(self.sim.now)
         call.arguments = tuple(_resolved(call.arguments))
-        with np.errstate(all="ignore"):
-            writes = call.step.function(core, call)
-        for write in writes:
+        for write in _computed(core, call):
             self.serial += 1
             heap = self.integers[core.index] if write.integers else self.pending
             heapq.heappush(heap, (finish_ps, self.serial, write))
@@ -77,6 +75,13 @@ class ValueRun:
             _apply(heap, max((entry[0] for entry in heap), default=0))
 
 
+@np.errstate(all="ignore")
+def _computed(core: CoreState, call: Call) -> list[Write]:
+    writes: list[Write] = call.step.function(core, call)
+    return writes
+
+
+@np.errstate(all="ignore")
 def _apply(heap: Pending, now: int) -> None:
     while heap and heap[0][0] <= now:
         heapq.heappop(heap)[2].apply()
