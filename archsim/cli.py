@@ -21,9 +21,7 @@ from archsim.errors import ArchsimError
 
 if TYPE_CHECKING:
     from archsim.isa.program import Program
-    from archsim.isa.semantics.system import System
     from archsim.kernel.observer import Observer
-    from archsim.machine import MachineParams
     from archsim.results import RunResult
 
 DEFAULT_MACHINE = "dart-2048"
@@ -166,44 +164,24 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     program = read_program(arguments.trace)
     params = load_machine(arguments.machine or _made_for(program))
-    values = _values(arguments, program, params)
-    if arguments.functional_only:
-        from archsim.functional import execute
+    values = None
+    if arguments.values or arguments.dump or arguments.functional_only:
+        from archsim.functional import execute, read_state, write_state
 
-        assert values is not None
+        values = read_state(program, params, arguments.acts, arguments.values)
+    complete = True
+    if values is not None and arguments.functional_only:
         print(f"{execute(values)} instructions executed")
-        return _dump(arguments, values)
-    with contextlib.ExitStack() as stack:
-        observers = _observers(arguments, program, stack)
-        replay = arguments.replay == "on"
-        result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay, values=values)
-    _write(result, arguments)
-    if values is not None:
-        _dump(arguments, values)
-    return 0 if result.complete else INTERRUPTED
-
-
-def _values(arguments: argparse.Namespace, program: Program, params: MachineParams) -> System | None:
-    """The state that values are computed on, if they are asked for."""
-    if not (arguments.values or arguments.dump or arguments.functional_only):
-        return None
-    if arguments.replay == "on":
-        raise UsageError("--replay on: what is skipped computes no values; expected off")
-    from archsim.functional import new_state
-    from archsim.tensors import load_tensors, read_tensors
-
-    state = new_state(program, params, arguments.acts)
-    if arguments.values:
-        load_tensors(state, read_tensors(arguments.values))
-    return state
-
-
-def _dump(arguments: argparse.Namespace, values: System) -> int:
-    if arguments.dump:
-        from archsim.tensors import dump_tensors, write_tensors
-
-        write_tensors(dump_tensors(values), arguments.dump)
-    return 0
+    else:
+        with contextlib.ExitStack() as stack:
+            observers = _observers(arguments, program, stack)
+            replay = arguments.replay == "on"
+            result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay, values=values)
+        _write(result, arguments)
+        complete = result.complete
+    if values is not None and arguments.dump:
+        write_state(values, arguments.dump)
+    return 0 if complete else INTERRUPTED
 
 
 def _made_for(program: Program) -> str:

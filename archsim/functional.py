@@ -16,6 +16,7 @@ from archsim.isa.program import Program
 from archsim.isa.semantics.shape import Shape
 from archsim.isa.semantics.system import System, new_system
 from archsim.machine import MachineParams
+from archsim.tensors import dump_tensors, load_tensors, read_tensors, write_tensors
 
 
 def new_state(program: Program, params: MachineParams, acts: str = "bf16") -> System:
@@ -66,3 +67,20 @@ def execute(state: System) -> int:
     Raises MemoryFault, ProgramFault, DeadlockError.
     """
     return interpret(state)
+
+
+def read_state(program: Program, params: MachineParams, acts: str, path: str | None) -> System:
+    """A new state with the tensors of an .npz file, if one is given.
+
+    Raises TraceError, ConfigError, TensorError, OSError.
+    """
+    state = new_state(program, params, acts)
+    if path is not None:
+        load_tensors(state, read_tensors(path))
+    return state
+
+
+def write_state(state: System, path: str) -> None:
+    """Everything in the state as an .npz file; raises OSError."""
+    write_tensors(dump_tensors(state), path)
+

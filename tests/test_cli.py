@@ -37,9 +37,12 @@ class Desk:
         self.asked["machine"] = name
         return name
 
-    def simulate(self, program: Program, params: str, *, issue: str | None, observers: Any, replay: bool) -> Any:
+    def simulate(
+        self, program: Program, params: str, *, issue: str | None, observers: Any, replay: bool, values: Any
+    ) -> Any:
         self.asked["issue"] = issue
         self.asked["replay"] = replay
+        assert values is None
         for observer in observers:
             observer.slice("core0.vector", "V_EXP_V", 0, 7, 0)
             observer.phase(0, 0, 0, 7)

@@ -63,7 +63,7 @@ class ValueRun:
     def start(self, core: CoreState, call: Call, finish_ps: int) -> None:
         """A unit starts an instruction that retires at `finish_ps`."""
         self.settle(self.sim.now)
-        call.arguments = tuple(_resolved(call.arguments))
+        call.arguments = _resolved(call.arguments)
         for write in _computed(core, call):
             self.serial += 1
             heap = self.integers[core.index] if write.integers else self.pending
@@ -127,7 +127,7 @@ def _front_handler(run: ValueRun, core: CoreState, step: Step, timed: Handler) -
         wait = timed(front, decoded)
         if decoded.count == before:
             return wait
-        arguments = tuple(_resolved(step.arguments(core.gp, core.bases)))
+        arguments = _resolved(step.arguments(core.gp, core.bases))
         if loads:
             run.settle_integers(core, now)
         step.function(core, Call(step, arguments, core.sticky))

@@ -15,6 +15,7 @@ from archsim.isa.semantics.step import Step
 from archsim.isa.semantics.system import System
 
 _LOOP_STARTS = ("C_LOOP_START", "C_LOOP_START_R")
+_CONTROL = frozenset((*_LOOP_STARTS, "C_LOOP_END", "C_BREAK", "C_BARRIER", "N_WAIT"))
 
 
 @attrs.define(eq=False)
@@ -63,22 +64,30 @@ def _advance(run: _Run, thread: _Thread) -> None:
     while thread.pc < end:
         step = steps[thread.pc]
         call = Call(step, step.arguments(core.gp, core.bases), core.sticky)
-        if step.front:
-            if not _front(run, thread, step, call):
+        if step.mnemonic in _CONTROL:
+            if not _control(run, thread, step, call):
                 return
         else:
-            for write in step.function(core, call):
-                write.apply()
-            if call.result is not None and step.values[0]:
-                core.gp[step.values[0]] = call.result
-            if step.mnemonic == "N_PUT":
-                run.threads[call.arguments[2]].receipts += 1
+            writes = step.function(core, call)
             thread.pc += 1
+            if writes:
+                for write in writes:
+                    write.apply()
+            if not step.front:
+                _after(run, core, step, call)
         thread.executed += 1
 
 
-def _front(run: _Run, thread: _Thread, step: Step, call: Call) -> bool:
-    """One instruction of the front end; whether it could be done."""
+def _after(run: _Run, core: CoreState, step: Step, call: Call) -> None:
+    """What an operation of a unit leaves beyond its writes: an integer register, a receipt elsewhere."""
+    if call.result is not None and step.values[0]:
+        core.gp[step.values[0]] = call.result
+    if step.mnemonic == "N_PUT":
+        run.threads[call.arguments[2]].receipts += 1
+
+
+def _control(run: _Run, thread: _Thread, step: Step, call: Call) -> bool:
+    """One instruction that decides what comes next; whether it could be done."""
     mnemonic, core = step.mnemonic, thread.core
     if mnemonic == "N_WAIT":
         wanted = call.arguments[0]

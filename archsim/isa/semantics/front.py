@@ -6,8 +6,6 @@ Functions take the core and the call. Instructions about time alone (phases, bar
 
 from __future__ import annotations
 
-import attrs
-
 from archsim.isa.semantics.state import Call, CoreState
 
 WORD = 0xFFFFFFFF
@@ -80,24 +78,24 @@ def set_address(core: CoreState, call: Call) -> None:
 
 def set_scale(core: CoreState, call: Call) -> None:
     """Scales lie this many bytes behind the base."""
-    core.sticky = attrs.evolve(core.sticky, scale=call.arguments[0])
+    core.sticky = core.sticky._replace(scale=call.arguments[0])
 
 
 def set_stride(core: CoreState, call: Call) -> None:
     """HBM pitch of strided transfers and of cache rows, in elements."""
-    core.sticky = attrs.evolve(core.sticky, stride=call.arguments[0])
+    core.sticky = core.sticky._replace(stride=call.arguments[0])
 
 
 def set_mask(core: CoreState, call: Call) -> None:
     """Bit i stands for segment i of HLEN lanes, in instructions with rmask = 1."""
-    core.sticky = attrs.evolve(core.sticky, mask=call.arguments[0])
+    core.sticky = core.sticky._replace(mask=call.arguments[0])
 
 
 def set_rows(core: CoreState, call: Call) -> None:
     """Rows of vector instructions and the distances between them."""
     rows, stride, stride2 = call.arguments
     _at_least_one(core, call, rows, "rows")
-    core.sticky = attrs.evolve(core.sticky, v_rows=rows, v_stride=stride, v_stride2=stride2)
+    core.sticky = core.sticky._replace(v_rows=rows, v_stride=stride, v_stride2=stride2)
 
 
 def set_lanes(core: CoreState, call: Call) -> None:
@@ -105,7 +103,7 @@ def set_lanes(core: CoreState, call: Call) -> None:
     lanes, last = call.arguments
     if lanes > core.shape.vlen:
         core.wrong(call, f"{lanes} lanes; expected 0..{core.shape.vlen}")
-    core.sticky = attrs.evolve(core.sticky, lanes=lanes, last_only=bool(last))
+    core.sticky = core.sticky._replace(lanes=lanes, last_only=bool(last))
 
 
 def set_segment(core: CoreState, call: Call) -> None:
@@ -113,7 +111,7 @@ def set_segment(core: CoreState, call: Call) -> None:
     lanes, vlen = call.arguments[0], core.shape.vlen
     if lanes < 1 or vlen % lanes:
         core.wrong(call, f"segments of {lanes} lanes; expected a divisor of {vlen}")
-    core.sticky = attrs.evolve(core.sticky, segment=lanes)
+    core.sticky = core.sticky._replace(segment=lanes)
 
 
 def set_tile_rows(core: CoreState, call: Call) -> None:
@@ -121,34 +119,34 @@ def set_tile_rows(core: CoreState, call: Call) -> None:
     rows = call.arguments[0]
     if not 1 <= rows <= core.shape.blen:
         core.wrong(call, f"{rows} tile rows; expected 1..{core.shape.blen}")
-    core.sticky = attrs.evolve(core.sticky, m_rows=rows)
+    core.sticky = core.sticky._replace(m_rows=rows)
 
 
 def set_tiles(core: CoreState, call: Call) -> None:
     """Tiles along the reduction, and vectors from one to the next."""
     tiles, stride = call.arguments
     _at_least_one(core, call, tiles, "tiles")
-    core.sticky = attrs.evolve(core.sticky, m_tiles=tiles, m_stride=stride)
+    core.sticky = core.sticky._replace(m_tiles=tiles, m_stride=stride)
 
 
 def set_group(core: CoreState, call: Call) -> None:
     """Query heads per KV head, and the first packed one."""
     group, first = call.arguments
     _at_least_one(core, call, group, "query heads per KV head")
-    core.sticky = attrs.evolve(core.sticky, group=group, first_head=first)
+    core.sticky = core.sticky._replace(group=group, first_head=first)
 
 
 def set_fetch(core: CoreState, call: Call) -> None:
     """Tiles of a matrix fetch and the elements of each."""
     tiles, elements = call.arguments
     _at_least_one(core, call, tiles, "tiles")
-    core.sticky = attrs.evolve(core.sticky, fetch_tiles=tiles, fetch_elements=elements)
+    core.sticky = core.sticky._replace(fetch_tiles=tiles, fetch_elements=elements)
 
 
 def set_transfer(core: CoreState, call: Call) -> None:
     """Rows of vector transfers, elements of a row, distance of column blocks on chip."""
     rows, width, pitch = call.arguments
-    core.sticky = attrs.evolve(core.sticky, h_rows=rows, h_width=width, h_pitch=pitch)
+    core.sticky = core.sticky._replace(h_rows=rows, h_width=width, h_pitch=pitch)
 
 
 def _at_least_one(core: CoreState, call: Call, value: int, what: str) -> None:

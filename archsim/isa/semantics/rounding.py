@@ -17,7 +17,7 @@ from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, Number, round_tri
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rounding: TypeAlias = Callable[[Floats], Floats]
 
-_BF16_MASK = np.uint32(0xFFFF0000)
+_ONE, _SIXTEEN, _HALF, _UPPER = np.uint32(1), np.uint32(16), np.uint32(0x7FFF), np.uint32(0xFFFF0000)
 _NAN = np.float32(np.nan)
 
 
@@ -29,7 +29,12 @@ def same(values: Floats) -> Floats:
 def bf16(values: Floats) -> Floats:
     """The nearest BF16 values, ties to even; overflow gives infinity and NaN stays NaN."""
     bits = np.ascontiguousarray(values).view(np.uint32)
-    near = ((bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) & _BF16_MASK).view(np.float32)
+    work = bits >> _SIXTEEN
+    work &= _ONE
+    work += _HALF
+    work += bits
+    work &= _UPPER
+    near = work.view(np.float32)
     lost = np.isnan(values)
     if lost.any():
         near[lost] = _NAN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 
 from archsim.errors import ConfigError
@@ -57,10 +59,11 @@ class Shape:
         return self.mlen * self.hlen * self.kv.cells
 
 
-@attrs.frozen(kw_only=True)
-class Sticky:
+class Sticky(NamedTuple):
     """What C_SET_* instructions have set; never changed in place, so that holding it remembers it."""
 
+    segment: int
+    m_rows: int
     scale: int = 0
     stride: int = 0
     mask: int = 0xFFFFFFFF
@@ -71,8 +74,6 @@ class Sticky:
     """Valid lanes for reductions, 0: all."""
     last_only: bool = False
     """Only the last row is cut to `lanes`."""
-    segment: int
-    m_rows: int
     m_tiles: int = 1
     m_stride: int = 0
     group: int = 1

@@ -38,7 +38,7 @@ class Call:
 
     __slots__ = ("arguments", "result", "step", "sticky", "unit")
 
-    def __init__(self, step: Step, arguments: tuple[int, ...], sticky: Sticky, unit: int = 0) -> None:
+    def __init__(self, step: Step, arguments: list[int], sticky: Sticky, unit: int = 0) -> None:
         self.step = step
         self.arguments = arguments
         self.sticky = sticky

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from archsim.errors import TraceError
 from archsim.isa.formats import BY_CODE, Format
@@ -16,14 +16,13 @@ from archsim.isa.program import Instruction, Program
 from archsim.isa.semantics.shape import Shape
 from archsim.isa.semantics.state import Call
 
-LITERAL, VALUE, BASE = 0, 1, 2
-"""Where an argument comes from: the field itself, a gp register, an address register."""
+Registers: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class Step:
     """One static instruction."""
 
-    __slots__ = ("format", "front", "function", "index", "jump", "line", "mnemonic", "sources", "values")
+    __slots__ = ("bases", "format", "front", "function", "index", "integers", "jump", "line", "mnemonic", "values")
 
     def __init__(self, index: int, instruction: Instruction, shape: Shape) -> None:
         opcode = instruction.opcode
@@ -33,7 +32,7 @@ class Step:
         self.values = instruction.values
         self.front = opcode.unit == "front"
         self.function = function_of(opcode.mnemonic)
-        self.sources = _sources(opcode)
+        self.integers, self.bases = _registers(opcode, instruction.values)
         self.format = _format(opcode, instruction, shape, self.place)
         self.jump = 0
         """Step behind the other end of the loop."""
@@ -43,14 +42,14 @@ class Step:
         """Where the instruction stands, for messages."""
         return f"instruction {self.index} ({self.mnemonic}" + (f", line {self.line})" if self.line else ")")
 
-    def arguments(self, gp: list[int | Call], bases: list[int]) -> tuple[Any, ...]:
+    def arguments(self, gp: list[int | Call], bases: list[int]) -> list[Any]:
         """Values of the operands, from the registers as they are; a Call where a result is still to come."""
-        return tuple(
-            [
-                gp[value] if source == VALUE else bases[value] if source == BASE else value
-                for source, value in zip(self.sources, self.values, strict=True)
-            ]
-        )
+        out: list[Any] = list(self.values)
+        for place, register in self.integers:
+            out[place] = gp[register]
+        for place, register in self.bases:
+            out[place] = bases[register]
+        return out
 
 
 @functools.cache
@@ -69,10 +68,12 @@ def prepare(program: Program, shape: Shape) -> list[Step]:
     return steps
 
 
-@functools.cache
-def _sources(opcode: Opcode) -> tuple[int, ...]:
-    return tuple(
-        VALUE if o.kind == GP and o.reads else BASE if o.kind == ADDR and o.reads else LITERAL for o in opcode.operands
+def _registers(opcode: Opcode, values: tuple[int, ...]) -> tuple[Registers, Registers]:
+    """(operand, register) of the gp registers that are read, and of the address registers."""
+    read = [(o.kind, place, values[place]) for place, o in enumerate(opcode.operands) if o.reads]
+    return (
+        tuple((place, register) for kind, place, register in read if kind == GP),
+        tuple((place, register) for kind, place, register in read if kind == ADDR),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.isa.semantics.numbers import NUMBERS, Reals
-from archsim.isa.semantics.rounding import ROUNDINGS, Floats, through
+from archsim.isa.semantics.rounding import ROUNDINGS, Floats, same, through
 from archsim.isa.semantics.scalar import Unit
 from archsim.isa.semantics.state import Call, CoreState, Write
 
@@ -56,8 +56,12 @@ def _accumulate(core: CoreState, call: Call, parts: Floats | Reals) -> None:
     elif sums.shape[1] != columns:
         core.wrong(call, f"the accumulator holds {sums.shape[1]} columns; expected a drain before one of {columns}")
     rounding = ROUNDINGS[core.shape.accumulator]
+    used = sums[:rows]
     for part in parts:
-        sums[:rows] = rounding((sums[:rows].astype(np.float64) + part).astype(np.float32))
+        # Added in the precision of the part and rounded once, to float32 first.
+        np.add(used, part, out=used, casting="same_kind")
+        if rounding is not same:
+            used[:] = rounding(used)
     accumulator.values = sums
 
 
