@@ -141,8 +141,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--replay",
         choices=("on", "off"),
-        default="on",
-        help="skip loop iterations that repeat exactly; spreads refresh evenly (default: on)",
+        help="skip loop iterations that repeat exactly; spreads refresh evenly (default: on; with values off)",
     )
     run.add_argument("--values", metavar="FILE", help="compute values too, from the tensors of this .npz file")
     run.add_argument("--dump", metavar="FILE", help="write all values at the end as an .npz file")
@@ -175,7 +174,7 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         with contextlib.ExitStack() as stack:
             observers = _observers(arguments, program, stack)
-            replay = arguments.replay == "on"
+            replay = arguments.replay == "on" if arguments.replay else values is None
             result = simulate(program, params, issue=arguments.issue, observers=observers, replay=replay, values=values)
         _write(result, arguments)
         complete = result.complete

@@ -47,6 +47,7 @@ class ValueRun:
         """Give every instruction of every core a handler that sees to its values as well."""
         for core, front, decoded in zip(self.system.cores, fronts, code, strict=True):
             front.int_mem = core.ints.tolist()
+            front.loaded = None  # the state knows what has been written, files included
             for item, step in zip(decoded, self.system.steps, strict=True):
                 make = _front_handler if step.front else _unit_handler
                 item.handler = make(self, core, step, item.handler)
