@@ -135,11 +135,6 @@ class Controller:
         """The first tick at or after that time."""
         return -(-picoseconds * self.state.gaps.per_cycle // self.timing.tck_ps)
 
-    def has_room(self, write: bool) -> bool:
-        """Whether the buffer of that direction takes another request."""
-        buffer = self.writes if write else self.reads
-        return buffer.size < buffer.entries
-
     def offer(self, burst: Burst) -> bool:
         """Put a request into its buffer; False, and nothing done, where that is full."""
         buffer = self.writes if burst.write else self.reads
