@@ -173,6 +173,8 @@ def test_edlm_draws_need_forwards_only_behind_changes() -> None:
         assert sum(not forward.network for forward in forwards) <= 16
         scored = [forward for forward, then in zip(forwards, forwards[1:], strict=False) if then.network]
         assert not any(column(scored, "committed"))
+        wasteful = list(build_schedule("edlm", gen=16, steps=128, seed=seed, as_="implemented").forwards())
+        assert column(wasteful[len(forwards) :], "committed") in ([0], [0, 0])
 
 
 def test_joint_sampling_commits_one_token_a_pass() -> None:

@@ -30,8 +30,8 @@ class EdlmSchedule(Logged, CanvasSchedule):
     the same size, whose logits of all rows give their likelihoods; the tokens of the one chosen then commit.
 
     Counts are drawn here or given: at least 1 a forward, but 0 for one whose candidates are then scored. Where
-    given, the share of masked rows stands for the time. as "implemented" ends with a forward over the finished
-    canvas.
+    given, the share of masked rows stands for the time. as "implemented" ends with forwards over the finished
+    canvas: one if it was finished before the last step, and always one that would remove remaining masks.
     """
 
     name: ClassVar[str] = "edlm"
@@ -60,36 +60,38 @@ class EdlmSchedule(Logged, CanvasSchedule):
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all steps."""
         stream = self.stream() if self.recorded else None
-        masked, index, step = self.gen, 0, 0
-        for scored, committed in self._draws() if stream is None else self._given(stream):
+        masked, index, step, spare = self.gen, 0, 0, 0
+        for left, scored, committed in self._draws() if stream is None else self._given(stream):
             for energy in (False, True) if scored else (False,):
                 place = Place(index, self.prompt, 0, step)
                 tokens = committed if energy == scored else 0
                 yield self._energy(place, tokens) if energy else self._denoise(place, masked, tokens)
                 index += 1
-            masked, step = masked - committed, step + 1
-        if not self.ideal:
+            masked, step, spare = masked - committed, step + 1, left - 1
+        wasted = 1 + (spare > 0) if stream is None else stream.idle(1, 2)
+        for _ in range(0 if self.ideal else wasted):
             if stream is not None:
                 stream.take(0)
             yield self._denoise(Place(index, self.prompt, 0, step), 0, 0)
+            index, step = index + 1, step + 1
         if stream is not None:
             stream.finish()
 
     def _scored(self, time: float) -> bool:
         return self.window_end <= time <= self.window_start
 
-    def _draws(self) -> Iterator[tuple[bool, int]]:
-        """(whether candidates are scored, tokens) of each forward of the denoiser."""
+    def _draws(self) -> Iterator[tuple[int, bool, int]]:
+        """(steps left where it commits, whether candidates are scored, tokens) of each forward of the denoiser."""
         draw, masked, fresh, scored = random.Random(self.seed), self.gen, True, False
         for left in range(self.steps, 0, -1):
             scored = self._scored(left / self.steps) if fresh else scored
             committed = sum(draw.randrange(left) == 0 for _ in range(masked))
             fresh = committed > 0
             if fresh:
-                yield scored, committed
+                yield left, scored, committed
             masked -= committed
 
-    def _given(self, stream: Stream) -> Iterator[tuple[bool, int]]:
+    def _given(self, stream: Stream) -> Iterator[tuple[int, bool, int]]:
         masked = self.gen
         stream.start_block()
         while masked:
@@ -97,7 +99,7 @@ class EdlmSchedule(Logged, CanvasSchedule):
             if scored:
                 stream.take(masked, most=0)
             committed = stream.take(masked, least=1).committed
-            yield scored, committed
+            yield 1, scored, committed
             masked -= committed
 
     def _energy(self, place: Place, committed: int) -> Forward:
