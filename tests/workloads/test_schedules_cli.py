@@ -65,6 +65,11 @@ def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "schedules", "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert sorted(data) == ["no_inference_work", "schedules"]
+    steps = {
+        row["name"]: option["default"] for row in data["schedules"] for option in row["options"]
+        if option["name"] == "steps"
+    }
+    assert (steps["llada"], steps["consistency"], steps["edlm"]) == ("gen", "gen/16", 128)
     assert [row["name"] for row in data["schedules"]] == list(SCHEDULES)
     assert main(["list", "models", "--json", "-"]) == 0
     assert {"name": "llada-8b", "kind": "dllm", "parameters": 8015581184, "layers": 32} in json.loads(

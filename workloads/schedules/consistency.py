@@ -22,5 +22,9 @@ class ConsistencySchedule(LladaSchedule):
 
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: max(self.gen // 16, self.gen // self.block), takes_self=True),
-        metadata=option("denoising steps over all blocks; default a sixteenth of gen, at least one a block", minimum=1),
+        metadata=option(
+            "denoising steps over all blocks; default a sixteenth of gen, at least one a block",
+            minimum=1,
+            default="gen/16",
+        ),
     )

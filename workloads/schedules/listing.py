@@ -56,7 +56,7 @@ def _option(field: attrs.Attribute[Any]) -> dict[str, Any]:
     return {
         "name": flag(field.name),
         "required": required,
-        "default": None if required else "gen" if made else field.default,
+        "default": None if required else field.metadata["default"] if made else field.default,
         "choices": list(field.metadata["choices"]),
         "help": field.metadata["help"],
         "common": field.metadata["last"],

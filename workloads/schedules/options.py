@@ -13,13 +13,20 @@ from workloads.forwards import Schedule
 
 
 def option(
-    text: str, *, minimum: int | None = None, choices: tuple[str, ...] = (), words: bool = False, last: bool = False
+    text: str,
+    *,
+    minimum: int | None = None,
+    choices: tuple[str, ...] = (),
+    words: bool = False,
+    last: bool = False,
+    default: str = "gen",
 ) -> dict[str, Any]:
     """Metadata of an option field: help text, and the least integer or the words it accepts, or any `words`.
 
-    An option with none of the three is a number. `last` ones are named behind the others.
+    An option with none of the three is a number. `last` ones are named behind the others. `default` is what lists
+    show where the default depends on other options.
     """
-    return {"help": text, "minimum": minimum, "choices": choices, "words": words, "last": last}
+    return {"help": text, "minimum": minimum, "choices": choices, "words": words, "last": last, "default": default}
 
 
 def option_fields(schedule: type[attrs.AttrsInstance]) -> list[attrs.Attribute[Any]]:
