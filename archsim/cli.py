@@ -31,7 +31,7 @@ PIPE_CLOSED = 141
 _VALIDATIONS: dict[str, tuple[str, ...]] = {
     "sampler": ("workloads.validate",),
     "hbm": ("archsim.micro.hbm_oracle",),
-    "noc": ("archsim.micro.noc_oracle",),
+    "noc": ("archsim.micro.noc_oracle", "workloads.validate_noc"),
 }
 """What can be validated: name -> modules whose `rows(full)` make its part of the table."""
 

@@ -59,6 +59,16 @@ def at_least(minimum: int) -> Validator:
     return check
 
 
+def within(minimum: int, maximum: int) -> Validator:
+    """Make a validator that accepts integers of a range, both ends included; it raises BadValue."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not _is_integer(value) or not minimum <= value <= maximum:
+            raise BadValue(attribute.name, value, f"a whole number from {minimum} to {maximum}")
+
+    return check
+
+
 def one_of(*choices: str) -> Validator:
     """Make a validator that accepts the given words; it raises BadValue, naming the nearest."""
 

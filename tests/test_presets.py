@@ -33,7 +33,7 @@ DART = [name for name in NAMES if name.startswith("dart-")]
 
 ELSEWHERE = {"memory.latency", "memory.bandwidth", "costs.overrides"}
 """Of the fixed memory model, and other costs: nothing that a preset must state."""
-SHAPE = {f"noc.{name}" for name in ("rows", "cols", "arity", "memory_placement", "core_nodes")}
+SHAPE = {f"noc.{name}" for name in ("rows", "cols", "arity", "memory_placement", "core_nodes", "queued_percent")}
 SHAPE |= {"noc.memory_nodes", "noc.nodes", "noc.links"}
 """Of topologies other than a crossbar."""
 

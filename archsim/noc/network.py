@@ -1,13 +1,14 @@
 """The network at run time, in bulk: each transfer occupies every link of its routes once, in call order.
 
-What is modelled: a link carries `width` bytes each cycle and serves transfers in the order of the calls;
-heads cut through, so a free route costs its latency plus the bytes at its narrowest link. What is
-approximated: a transfer's bytes are taken to cross a link back to back from the first arrival, also where
-its channels trickle, so a later transfer sees the link's work but not its gaps; a transfer does not pass an
-earlier call's, even where its head would be at a link first; routers have unlimited buffers and no
-head-of-line blocking. Against the public flit-level anchor (BookSim2, XY,
-uniform traffic) that is exact at zero load and optimistic above about 0.3 flits/node/cycle on a 4 x 4 mesh
-and 0.25 on 8 x 8.
+What is modelled: a link carries `width` bytes each cycle; heads cut through, so a free route costs its latency
+plus the bytes at its narrowest link. Reads take a link in the order of the calls; what cores send shares it with
+the reads that have booked it for later. While transfers queue for a link between routers, it carries
+`queued_percent` of its width, since flits that wait keep others from passing.
+
+What is approximated: a transfer's bytes are taken to cross a link back to back from the first arrival, also where
+its channels trickle, so a later read sees the link's work but not its gaps; a read does not pass an earlier
+call's, even where its head would be at a link first; routers have unlimited buffers. Zero load is exact against
+the flit-level network, which agrees with BookSim 2; `archsim validate noc` compares the two under load.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class LinkUse:
 class Network:
     """Links between `cores` ports "core{i}.port" and `channels` memory ports "hbm.ch{j}".
 
-    State between calls, all in absolute ps or plain counts: `free_ps`, `link_bytes` and `link_busy_ps` per
-    link, numbered as `ends` (the memory ports' links first: channel j's outward-facing link is j, its
-    inward-facing one `channels` + j), the tallies of plans not yet settled, and `bytes`, the payload
-    delivered. Raises WiringError and ConfigError as `build_topology` does.
+    State between calls, all in absolute ps or plain counts: `free_ps`, `sent_ps` (free for what cores send),
+    `link_bytes` and `link_busy_ps` (bytes / width) per link, numbered as `ends` (the memory ports' links first:
+    channel j's outward-facing link is j, its inward-facing one `channels` + j), the tallies of plans not yet
+    settled, and `bytes`, the payload delivered. Raises WiringError and ConfigError as `build_topology` does.
     """
 
     def __init__(self, params: NocParams, cores: int, channels: int, period_ps: int) -> None:
@@ -63,9 +64,13 @@ class Network:
         self._number = {end: link for link, end in enumerate(self.ends)}
         self.widths: list[int] = [self.graph.edges[end]["width"] for end in self.ends]
         self.free_ps = [0] * len(self.ends)
+        self.sent_ps = [0] * len(self.ends)
         self.link_bytes = [0] * len(self.ends)
         self.link_busy_ps = [0] * len(self.ends)
         self.bytes = 0
+        roles = self.graph.nodes(data="role")
+        between = [roles[src] == roles[dst] == "router" for src, dst in self.ends]
+        self._queued_percent = [params.queued_percent if inner else 100 for inner in between]
         self._planner = Planner(self.widths, [self._hop_ps(*end) for end in self.ends])
         table = RouteTable(self.graph)
         self._in = [[self._route(table, port, core) for port in memory_ports] for core in core_ports]
@@ -139,7 +144,12 @@ class Network:
         free, period = self.free_ps, self.period_ps
         loads = [group[1] for group in groups]
         heads: list[int] = []
-        arrival = self._book_trunks(plan, loads, heads, at_ps)
+        arrival = at_ps
+        for trunk in plan.trunks:
+            head = min([heads[feed] for feed in trunk.feeds], default=at_ps)
+            start, end = self._send(trunk.link, sum([loads[share] * count for share, count in trunk.counts]), head)
+            heads.append(start + trunk.hop_ps)
+            arrival = max(arrival, end + trunk.tail_ps)
         for bundle in plan.bundles:
             load = loads[bundle.share]
             service = -(-load // bundle.width) * period
@@ -151,26 +161,48 @@ class Network:
         self.bytes += sum([load * count for load, count in zip(loads, plan.channel_counts, strict=True)])
         return arrival
 
-    def _book_trunks(self, plan: Plan, loads: list[int], heads: list[int], at_ps: int = 0) -> int:
-        """Occupy the plan's shared links; appends each one's head to `heads`, returns the last tail's end."""
+    def _book_trunks(self, plan: Plan, loads: list[int], heads: list[int]) -> int:
+        """Occupy a read's shared links; appends each one's head to `heads`, returns the last tail's end."""
         free, link_bytes, busy, period = self.free_ps, self.link_bytes, self.link_busy_ps, self.period_ps
-        links_end = at_ps
+        links_end = 0
         for link, width, hop_ps, tail_ps, feeds, counts in plan.trunks:
             start = free[link]
-            head = min([heads[feed] for feed in feeds]) if feeds else at_ps
-            if head > start:
-                start = head
+            head = min([heads[feed] for feed in feeds])
             load = 0
             for share, count in counts:
                 load += loads[share] * count
             service = -(-load // width) * period
-            free[link] = end = start + service
             link_bytes[link] += load
             busy[link] += service
+            if head >= start:
+                start = head
+            elif self._queued_percent[link] < 100:
+                service = -(-load * 100 // (width * self._queued_percent[link])) * period
+            free[link] = end = start + service
             heads.append(start + hop_ps)
             if end + tail_ps > links_end:
                 links_end = end + tail_ps
         return links_end
+
+    def _send(self, link: int, load: int, head: int) -> tuple[int, int]:
+        """Occupy a link for what a core sends, whose head is there at `head`; returns (start, end).
+
+        Reads may have booked the link for data that are still to come. What is sent shares the link with them, a
+        flit of one and a flit of the other, and so takes twice its time, and puts off the reads to come.
+        """
+        free, sent, width, period = self.free_ps, self.sent_ps, self.widths[link], self.period_ps
+        start = max(head, sent[link])
+        service = -(-load // width) * period
+        self.link_bytes[link] += load
+        self.link_busy_ps[link] += service
+        if max(start, free[link]) > head and self._queued_percent[link] < 100:
+            service = -(-load * 100 // (width * self._queued_percent[link])) * period
+        if free[link] > start:
+            free[link] += service
+            sent[link] = end = min(start + 2 * service, free[link])
+        else:
+            free[link] = sent[link] = end = start + service
+        return start, end
 
     def put(self, src_core: int, dst_core: int, nbytes: int, at_ps: int) -> tuple[int, int]:
         """Carry `nbytes`, ready at one core's port from `at_ps`, to another core.
@@ -178,14 +210,10 @@ class Network:
         Returns (first_ps, finish_ps): when the head and the last byte stand at the receiver's port.
         """
         route = self._between[src_core][dst_core]
-        hops_ps, period = self._planner.hops_ps, self.period_ps
+        hops_ps = self._planner.hops_ps
         head, finish = at_ps, at_ps
         for link in route:
-            start = max(head, self.free_ps[link])
-            service = -(-nbytes // self.widths[link]) * period
-            self.free_ps[link] = end = start + service
-            self.link_bytes[link] += nbytes
-            self.link_busy_ps[link] += service
+            start, end = self._send(link, nbytes, head)
             head = start + hops_ps[link]
             finish = max(finish, end) + hops_ps[link]
         self.bytes += nbytes
@@ -216,7 +244,8 @@ class Network:
         """When each link is free; what it has carried."""
         self.settle()
         now = visitor.now
-        visitor.state(tuple([free - now if free > now else 0 for free in self.free_ps]))
+        for clock in (self.free_ps, self.sent_ps):
+            visitor.state(tuple([free - now if free > now else 0 for free in clock]))
         visitor.count_list(self.link_bytes)
         visitor.count_list(self.link_busy_ps)
         self.bytes = visitor.count(self.bytes)
@@ -246,7 +275,8 @@ class Network:
         """Least time the given traffic needs: the longest bytes / width over all links, in ps.
 
         `read` and `write` are per core the bytes of each channel, `put` the bytes of each (source,
-        destination) core pair. Never above what `deliver`, `send_to_memory` and `put` book for them.
+        destination) core pair. Never above what `deliver` books for reads alone, nor `send_to_memory` and `put` for
+        the rest; what is sent may overtake reads that were promised their time.
         """
         loads = [0] * len(self.ends)
         flows = [(self._in[core][channel], n) for core, part in read.items() for channel, n in enumerate(part)]

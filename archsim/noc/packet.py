@@ -7,7 +7,7 @@ iteration: outputs grant, inputs accept, round robin moves on acceptance. The ne
 virtual channel in the cycle after the tail has been sent into it.
 
 At zero load a packet takes 4 cycles for each router, 2 more for injection and one for each flit after the
-first. One flit crosses a link each cycle; widths in bytes are the caller's business.
+first. A flit occupies a link for one cycle, or for the link's own interval.
 
 The model is that of the `iq` router of BookSim 2 (Jiang et al., ISPASS 2013) without speculation.
 """
@@ -26,11 +26,12 @@ _IDLE, _WAITING, _ACTIVE = range(3)
 
 @attrs.define(eq=False)
 class Packet:
-    """One packet: end nodes, and the cycles in which it was created, its head sent and its tail received."""
+    """One packet: end nodes, length, and the cycles in which it was created, its head sent and its tail received."""
 
     src: int
     dst: int
     created: int
+    flits: int
     injected: int = -1
     delivered: int = -1
 
@@ -70,7 +71,9 @@ class PacketNetwork:
         self.contending: dict[int, None] = {}
         self.vc_grant, self.vc_accept = [0] * slots, [0] * slots
         self.switch_grant, self.switch_accept, self.vc_turn = [0] * links, [0] * links, [0] * links
-        self._flight, self._return = self._delays()
+        self._flight, self._return = wiring.delays()
+        self._slow = {link: cycles for link, cycles in enumerate(wiring.interval) if cycles > 1}
+        self.busy: dict[int, int] = {}
         span = max(self._flight + self._return) + 1
         self.wheel: list[list[tuple[int, _Flit]]] = [[] for _ in range(span)]
         self.credit_wheel: list[list[int]] = [[] for _ in range(span)]
@@ -78,20 +81,6 @@ class PacketNetwork:
         self.sending: dict[int, None] = {}
         self._left = [0] * wiring.nodes
         self._source_slot = [self._sources + node * params.vcs - 1 for node in range(wiring.nodes)]
-
-    def _delays(self) -> tuple[list[int], list[int]]:
-        """Cycles from switch allocation to the next buffer, and of a credit to whoever sends into the link.
-
-        Sinks take a flit and return its credit at once, so their credits are counted from the same cycle as
-        the flit; sources spend no cycle on a credit's processing.
-        """
-        flight, back = [], []
-        first_source = self.wiring.router_links
-        first_sink = first_source + self.wiring.nodes
-        for link, latency in enumerate(self.wiring.latency):
-            flight.append(latency + 2)
-            back.append(latency + (1 if first_source <= link < first_sink else 2))
-        return flight, back
 
     def offer(self, packet: Packet) -> None:
         """Put a packet at the end of its source's queue, which has no limit."""
@@ -109,6 +98,8 @@ class PacketNetwork:
         if arrived:
             self._arrive(arrived)
             arrived.clear()
+        if self.busy:
+            self.busy = {link: until for link, until in self.busy.items() if until > self.cycle}
         if self.sending:
             self._inject()
         won = self._allocate_vcs() if self.waiting else ()
@@ -151,6 +142,8 @@ class PacketNetwork:
         """Every source with a packet sends its next flit, if a virtual channel has room for it."""
         room, vcs, now = self.credits, self.params.vcs, self.cycle
         for node in list(self.sending):
+            if self.busy and self.wiring.router_links + node in self.busy:
+                continue
             packet = self.backlog[node][0]
             left = self._left[node]
             if left:
@@ -162,13 +155,15 @@ class PacketNetwork:
                 if slot < 0:
                     continue
                 self._source_slot[node] = slot
-                left = self.params.packet_flits
+                left = packet.flits
                 packet.injected = now
             room[slot] -= 1
             self._left[node] = left = left - 1
             wheel = self.wheel
             # A source has no switch to cross, so its flit is one cycle earlier than a router's.
             wheel[(now + self._flight[slot // vcs] - 1) % len(wheel)].append((slot, (packet, not left)))
+            if slot // vcs in self._slow:
+                self.busy[slot // vcs] = now + self._slow[slot // vcs]
             if not left:
                 self.backlog[node].popleft()
                 if not self.backlog[node]:
@@ -243,10 +238,10 @@ class PacketNetwork:
     def _allocate_switch(self) -> None:
         """One flit at most leaves each input and enters each output."""
         room, out_slot, pair, links = self.credits, self.out_slot, self.pair, self._links
-        vcs, vc_turn = self.params.vcs, self.vc_turn
+        vcs, vc_turn, busy = self.params.vcs, self.vc_turn, self.busy
         pick: dict[int, int] = {}
         for slot in self.contending:
-            if room[out_slot[slot]]:
+            if room[out_slot[slot]] and not (busy and out_slot[slot] // vcs in busy):
                 key = pair[slot]
                 if key in pick:
                     turn = vc_turn[key % links]
@@ -286,6 +281,8 @@ class PacketNetwork:
             flit = queue.popleft()
             self.credits[target] -= 1
             wheel[(now + self._flight[out]) % span].append((target, flit))
+            if out in self._slow:
+                self.busy[out] = now + self._slow[out]
             credit_wheel[(now + self._return[source]) % span].append(slot)
             if flit[1]:
                 del self.contending[slot]

@@ -169,7 +169,7 @@ def measure(
     """
     network = PacketNetwork(wiring, params)
     pattern = make_pattern(traffic, wiring)
-    sources = BernoulliSources(wiring.nodes, rate / params.packet_flits, pattern, rng)
+    sources = BernoulliSources(wiring.nodes, rate / params.packet_flits, pattern, rng, params.packet_flits)
     run = _Run(network, sources, how or MeasureParams(), _Tally(wiring.hops))
     settled = run.measure()
     accepted = run.accepted()

@@ -68,6 +68,7 @@ class BernoulliSources:
     packet_rate: float
     pattern: Pattern
     rng: random.Random
+    packet_flits: int = 1
     due: list[tuple[int, int]] = attrs.field(factory=list, init=False)
     _log_miss: float = attrs.field(default=0.0, init=False)
 
@@ -90,5 +91,5 @@ class BernoulliSources:
         now, due = network.cycle, self.due
         while due[0][0] <= now:
             created, node = due[0]
-            network.offer(Packet(node, self.pattern(node, self.rng), created))
+            network.offer(Packet(node, self.pattern(node, self.rng), created, self.packet_flits))
             heapq.heapreplace(due, (created + self._gap(), node))

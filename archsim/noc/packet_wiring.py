@@ -38,8 +38,8 @@ class Wiring:
 
     `lanes` is 1, or 2 where a dimension wraps; lane y of link x has number `lanes * x + y`. `onward[link][dst]`
     is the lane that a packet for node `dst`, at the head of a buffer behind `link`, asks for next; empty for
-    ejection links. `latency[link]` in cycles; `hops[src][dst]` counts routers on the route. `grid` is
-    (rows, cols), or None where nodes have no coordinates.
+    ejection links. `latency[link]` in cycles, `interval[link]` the cycles that a flit occupies it; `hops[src][dst]`
+    counts routers on the route. `grid` is (rows, cols), or None where nodes have no coordinates.
     """
 
     nodes: int
@@ -47,33 +47,61 @@ class Wiring:
     lanes: int
     ends: tuple[_End, ...]
     latency: tuple[int, ...]
+    interval: tuple[int, ...]
     onward: tuple[tuple[int, ...], ...]
     hops: tuple[tuple[int, ...], ...]
     grid: tuple[int, int] | None
 
+    def delays(self) -> tuple[list[int], list[int]]:
+        """Cycles from switch allocation to the next buffer, and of a credit to whoever sends into the link.
+
+        Sinks take a flit and return its credit at once, so their credits are counted from the same cycle as
+        the flit; sources spend no cycle on a credit's processing.
+        """
+        first_sink = self.router_links + self.nodes
+        sources = range(self.router_links, first_sink)
+        flight = [latency + 1 + cycles for latency, cycles in zip(self.latency, self.interval, strict=True)]
+        back = [latency + (1 if link in sources else 2) for link, latency in enumerate(self.latency)]
+        return flight, back
+
 
 def build_wiring(params: NocParams) -> Wiring:
-    """Number links and lanes, and follow every route.
+    """One port at each router with a site; every link takes a flit a cycle.
 
     Raises ConfigError for latencies that the packet router does not have and WiringError where a node cannot
     reach another or routes can block each other in a circle.
     """
+    graph, sites = bare_routers(params)
+    return wire(params, graph, [f"{site}.port" for site in sites], sites)
+
+
+def wire(
+    params: NocParams,
+    graph: nx.DiGraph[str],
+    ports: list[str],
+    sites: list[str],
+    intervals: dict[str, int] | None = None,
+) -> Wiring:
+    """Attach `ports` to the routers `sites`, number links and lanes, and follow every route.
+
+    Raises as `build_wiring`. `intervals` gives the cycles that a flit takes on a port's two links, where they are
+    not 1; a router link has its own in the graph's edge attribute `interval`.
+    """
     _check_latencies(params)
-    graph, sites = _routers(params)
     router_links = list(graph.edges)
-    ports = [f"{site}.port" for site in sites]
-    _attach(graph, sites, ports, params.link_latency)
+    _attach(graph, sites, ports, params.link_latency, intervals or {})
     ends = [*router_links, *zip(ports, sites, strict=True), *zip(sites, ports, strict=True)]
     routes = _routes(graph, ports)
     lanes = 2 if any(_wraps(graph, end) for end in router_links) else 1
     onward = _follow(graph, ends, routes, lanes)
     shape = graph.graph
     return Wiring(
-        nodes=len(sites),
+        nodes=len(ports),
         router_links=len(router_links),
         lanes=lanes,
         ends=tuple(ends),
         latency=tuple(graph.edges[end]["latency"] for end in ends),
+        interval=tuple(graph.edges[end].get("interval", 1) for end in ends),
         onward=onward,
         hops=tuple(tuple(len(path) - 2 for path in row) for row in routes),
         grid=(shape["rows"], shape["cols"]) if "rows" in shape else None,
@@ -91,8 +119,8 @@ def _check_latencies(params: NocParams) -> None:
             raise ConfigError(where, cycles, "at least 1 cycle in packet mode")
 
 
-def _routers(params: NocParams) -> tuple[nx.DiGraph[str], list[str]]:
-    """The routers with their links, and the names of those that carry a node."""
+def bare_routers(params: NocParams) -> tuple[nx.DiGraph[str], list[str]]:
+    """The routers with the links between them, and the names of those that carry a node."""
     import networkx as nx  # elaboration only
 
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -101,18 +129,22 @@ def _routers(params: NocParams) -> tuple[nx.DiGraph[str], list[str]]:
     return graph, sites
 
 
-def _attach(graph: nx.DiGraph[str], sites: list[str], ports: list[str], latency: int) -> None:
+def _attach(
+    graph: nx.DiGraph[str], sites: list[str], ports: list[str], latency: int, intervals: dict[str, int]
+) -> None:
     import networkx as nx
 
-    for site in sites:
-        missing = [other for other in sites if other != site and not nx.has_path(graph, site, other)]
+    for site in dict.fromkeys(sites):
+        reached = nx.descendants(graph, site)
+        missing = [other for other in sites if other != site and other not in reached]
         if missing:
             raise WiringError(f"noc: {site} cannot reach {missing[0]}; expected a path of links")
     for site, port in zip(sites, ports, strict=True):
         if port in graph:
             raise ConfigError("noc", port, "router names that differ from the ports'")
-        graph.add_edge(port, site, latency=latency)
-        graph.add_edge(site, port, latency=latency)
+        interval = intervals.get(port, 1)
+        graph.add_edge(port, site, latency=latency, interval=interval)
+        graph.add_edge(site, port, latency=latency, interval=interval)
 
 
 def _routes(graph: nx.DiGraph[str], ports: list[str]) -> list[list[tuple[str, ...]]]:

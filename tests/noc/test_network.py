@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 
+import attrs
 import pytest
 
 from archsim.kernel.transfer import Share
@@ -17,7 +18,15 @@ from archsim.noc import CustomLink, CustomNode, LinkUse, Network, NocParams
 PS = 1000
 ALL = tuple(range(64))
 QUAD = NocParams(topology="mesh", rows=4, cols=4, memory_placement="rim")
-CHAIN = NocParams(topology="mesh", rows=1, cols=4, core_nodes=(0, 1, 3), memory_nodes=(2, 3), link_bytes_per_cycle=16)
+CHAIN = NocParams(
+    topology="mesh",
+    rows=1,
+    cols=4,
+    core_nodes=(0, 1, 3),
+    memory_nodes=(2, 3),
+    link_bytes_per_cycle=16,
+    queued_percent=100,
+)
 
 
 def custom_chain() -> NocParams:
@@ -115,6 +124,26 @@ def test_a_head_that_waits_arrives_late_at_the_next_link() -> None:
     network = Network(CHAIN, 3, 1, PS)
     network.put(0, 2, 1600, 0)
     assert network.put(1, 2, 16, 0) == ((108 + 4 + 4 + 1) * PS, (108 + 4 + 4 + 1 + 1) * PS)
+
+
+def test_a_link_between_routers_carries_less_while_transfers_queue() -> None:
+    """160 B take 10 cycles of a free link, and 20 of one that carries half when queued for."""
+    network = Network(attrs.evolve(CHAIN, queued_percent=50), 3, 1, PS)
+    alone = network.put(0, 2, 160, 0)
+    assert alone == (17_000, 27_000)
+    assert network.put(0, 2, 160, 0)[1] == alone[1] + 20_000
+    assert {use.busy_ps for use in network.links() if use.bytes and use.width == 16} == {20_000}
+
+
+def test_what_a_core_sends_shares_a_link_with_reads_to_come() -> None:
+    """Reads hold r2-r1 from cycle 8 for 1000 cycles; a put of 10 cycles takes 20 there and puts off the next read."""
+    params = attrs.evolve(CHAIN, core_nodes=(0, 3), memory_nodes=(2,))
+    network, without = Network(params, 2, 1, PS), Network(params, 2, 1, PS)
+    for each in (network, without):
+        each.deliver([at_once((0,), 16_000)], 0)
+    assert network.put(1, 0, 160, 0) == (17_000, 37_000)
+    second = [each.deliver([at_once((0,), 16_000)], 0)[0] for each in (network, without)]
+    assert second[0] - second[1] == 10_000
 
 
 def test_a_group_whose_links_differ_is_booked_link_by_link() -> None:

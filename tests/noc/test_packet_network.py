@@ -26,7 +26,7 @@ def network(wiring=MESH, **params: int) -> PacketNetwork:
 
 def carry(net: PacketNetwork, *pairs: tuple[int, int], limit: int = 10_000) -> list[Packet]:
     """Offer one packet for each (source, destination) at once and run until all have arrived."""
-    packets = [Packet(src, dst, net.cycle) for src, dst in pairs]
+    packets = [Packet(src, dst, net.cycle, net.params.packet_flits) for src, dst in pairs]
     for packet in packets:
         net.offer(packet)
     for _ in range(limit):
@@ -54,7 +54,7 @@ def test_zero_load_latency_grows_with_the_wires():
 
 def test_a_packet_arrives_in_its_cycle_and_not_before():
     net = network(LINE)
-    net.offer(Packet(0, 0, 0))
+    net.offer(Packet(0, 0, 0, net.params.packet_flits))
     for _ in range(6):
         net.step()
     assert not net.finished
@@ -122,7 +122,7 @@ def test_overload_drains_and_leaves_nothing_behind(wiring, vcs, buffer, flits, s
     net = network(wiring, vcs=vcs, buffer=buffer, packet_flits=flits)
     for cycle in range(30):
         for node in range(wiring.nodes):
-            net.offer(Packet(node, rng.randrange(wiring.nodes), cycle))
+            net.offer(Packet(node, rng.randrange(wiring.nodes), cycle, flits))
         net.step()
         assert max(map(len, net.queues)) <= buffer
         assert min(net.credits) >= 0
