@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from archsim.isa.formats import Format
-from archsim.isa.semantics.numbers import NUMBERS
+from archsim.isa.semantics.numbers import NUMBERS, Reals
 from archsim.isa.semantics.rounding import Floats
 from archsim.isa.semantics.smoothing import FLOOR, bf16_up
 from archsim.isa.semantics.state import Call, CoreState, Write
@@ -39,11 +39,12 @@ def store_rows(core: CoreState, call: Call) -> list[Write]:
     """Rows, divided by the factors where smoothed, to the cache; C_SET_STRIDE_REG has lanes and pitch of a row."""
     target, source, base, slot, scheme = call.arguments
     sticky, lanes = call.sticky, cache_lanes(core, call)
-    rows = core.read(call, source, sticky.v_rows, sticky.v_stride)[:, :lanes]
-    rows = np.broadcast_to(rows, (sticky.v_rows, lanes))
+    read = core.read(call, source, sticky.v_rows, sticky.v_stride)[:, :lanes]
+    rows: Floats | Reals = np.broadcast_to(read, (sticky.v_rows, lanes))
     if scheme == SMOOTHED:
         _check_slot(core, call, slot)
-        rows = rows / _factors(_peak(core, call, slot), core.shape.kv)[:lanes]
+        # In float64, as `smoothing` has it: rounded once, to the format's codes.
+        rows = rows.astype(np.float64) / _factors(_peak(core, call, slot), core.shape.kv)[:lanes]
     pitch = sticky.stride or lanes
     if pitch == lanes or sticky.v_rows == 1:
         return write_run(core, call, base, target, np.ascontiguousarray(rows).reshape(-1))

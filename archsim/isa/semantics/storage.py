@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsim.isa.formats import Format
-from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, SCALE_NAN, Blocks, quantise
+from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, SCALE_NAN, Blocks, Reals, quantise
 from archsim.isa.semantics.rounding import Floats, bf16
 
 Bytes8 = npt.NDArray[np.uint8]
@@ -14,12 +14,13 @@ Bytes8 = npt.NDArray[np.uint8]
 _NO_SCALES = np.zeros(0, np.uint8)
 
 
-def encode(values: Floats, fmt: Format) -> tuple[Bytes8, Bytes8]:
+def encode(values: Floats | Reals, fmt: Format) -> tuple[Bytes8, Bytes8]:
     """Codes and scales of one run of elements (n,), blocked from its start; the last block may be short."""
     if fmt.name == "fp32":
         return np.ascontiguousarray(values, dtype="<f4").view(np.uint8), _NO_SCALES
     if fmt.name == "bf16":
-        return (bf16(values).view(np.uint32) >> np.uint32(16)).astype("<u2").view(np.uint8), _NO_SCALES
+        halves = bf16(values.astype(np.float32)).view(np.uint32) >> np.uint32(16)
+        return halves.astype("<u2").view(np.uint8), _NO_SCALES
     blocks: Blocks = quantise(values, NUMBERS[fmt.name], fmt.block)
     codes = blocks.codes.view(np.uint8)
     return (_pack(codes) if fmt.bits == 4 else codes), blocks.scales

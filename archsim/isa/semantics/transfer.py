@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from archsim.isa.formats import Format
+from archsim.isa.semantics.numbers import Reals
 from archsim.isa.semantics.rounding import Floats
 from archsim.isa.semantics.state import Call, CoreState, Tile, Write
 from archsim.isa.semantics.storage import decode, encode
@@ -53,7 +54,7 @@ def read_run(core: CoreState, call: Call, base: int, element: int, count: int) -
     return decode(hbm.read(*codes), hbm.read(*scales), _format(call), count)
 
 
-def write_run(core: CoreState, call: Call, base: int, element: int, values: Floats) -> list[Write]:
+def write_run(core: CoreState, call: Call, base: int, element: int, values: Floats | Reals) -> list[Write]:
     """Quantise and store a run of elements (n,)."""
     (code_low, _), (scale_low, scale_size) = _spans(core, call, base, element, len(values))
     codes, scales = encode(values, _format(call))
