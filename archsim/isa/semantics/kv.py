@@ -13,7 +13,7 @@ from archsim.isa.semantics.numbers import NUMBERS, Reals
 from archsim.isa.semantics.rounding import Floats
 from archsim.isa.semantics.smoothing import FLOOR, bf16_up
 from archsim.isa.semantics.state import Call, CoreState, Write
-from archsim.isa.semantics.transfer import cache_lanes, write_run
+from archsim.isa.semantics.transfer import cache_lanes, write_rows
 from archsim.isa.semantics.vector import result
 
 SMOOTHED = 2
@@ -45,14 +45,7 @@ def store_rows(core: CoreState, call: Call) -> list[Write]:
         _check_slot(core, call, slot)
         # In float64, as `smoothing` has it: rounded once, to the format's codes.
         rows = rows.astype(np.float64) / _factors(_peak(core, call, slot), core.shape.kv)[:lanes]
-    pitch = sticky.stride or lanes
-    if pitch == lanes or sticky.v_rows == 1:
-        return write_run(core, call, base, target, np.ascontiguousarray(rows).reshape(-1))
-    return [
-        write
-        for index in range(sticky.v_rows)
-        for write in write_run(core, call, base, target + index * pitch, np.ascontiguousarray(rows[index]))
-    ]
+    return write_rows(core, call, base, target, rows, sticky.stride or lanes)
 
 
 def fold(core: CoreState, call: Call) -> list[Write]:

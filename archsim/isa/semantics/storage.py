@@ -17,7 +17,7 @@ _NO_SCALES = np.zeros(0, np.uint8)
 def encode(values: Floats | Reals, fmt: Format) -> tuple[Bytes8, Bytes8]:
     """Codes and scales of one run of elements (n,), blocked from its start; the last block may be short."""
     if fmt.name == "fp32":
-        return np.ascontiguousarray(values, dtype="<f4").view(np.uint8), _NO_SCALES
+        return np.ascontiguousarray(values, dtype="<f4").view(np.uint8).copy(), _NO_SCALES
     if fmt.name == "bf16":
         halves = bf16(values.astype(np.float32)).view(np.uint32) >> np.uint32(16)
         return halves.astype("<u2").view(np.uint8), _NO_SCALES

@@ -65,6 +65,19 @@ def write_run(core: CoreState, call: Call, base: int, element: int, values: Floa
     return writes
 
 
+def write_rows(
+    core: CoreState, call: Call, base: int, element: int, values: Floats | Reals, pitch: int
+) -> list[Write]:
+    """Quantise and store rows (rows, width), `pitch` elements apart."""
+    count, width = values.shape
+    if pitch == width or count == 1:
+        return write_run(core, call, base, element, values.reshape(count * width))
+    writes = []
+    for index in range(count):
+        writes += write_run(core, call, base, element + index * pitch, values[index])
+    return writes
+
+
 def _read_rows(core: CoreState, call: Call, base: int, elements: Sequence[int], width: int) -> Floats:
     """Rows (rows, width) that begin at the given elements."""
     if all(after - before == width for before, after in zip(elements, elements[1:], strict=False)):
@@ -155,13 +168,7 @@ def store_vectors(core: CoreState, call: Call) -> list[Write]:
     pitch, vlen = call.sticky.stride if strided else width, core.shape.vlen
     parts = [core.read(call, source + block * block_pitch * vlen, rows, 1) for block in range(blocks)]
     values = np.concatenate(parts, axis=1)[:, :width]
-    if pitch == width or rows == 1:
-        return write_run(core, call, base, offset, values.reshape(-1))
-    return [
-        write
-        for row in range(rows)
-        for write in write_run(core, call, base, offset + row * pitch, np.ascontiguousarray(values[row]))
-    ]
+    return write_rows(core, call, base, offset, values, pitch)
 
 
 def gather(core: CoreState, call: Call) -> list[Write]:
