@@ -3,7 +3,7 @@
 What is modelled: a link carries `width` bytes each cycle; heads cut through, so a free route costs its latency
 plus the bytes at its narrowest link. Reads take a link in the order of the calls; what cores send shares it with
 the reads that have booked it for later. While transfers queue for a link between routers, it carries
-`queued_percent` of its width, since flits that wait keep others from passing.
+`queued_percent` of its width, since flits that wait keep those for other cores from passing.
 
 What is approximated: a transfer's bytes are taken to cross a link back to back from the first arrival, also where
 its channels trickle, so a later read sees the link's work but not its gaps; a read does not pass an earlier
@@ -70,7 +70,7 @@ class Network:
         self.bytes = 0
         roles = self.graph.nodes(data="role")
         between = [roles[src] == roles[dst] == "router" for src, dst in self.ends]
-        self._queued_percent = [params.queued_percent if inner else 100 for inner in between]
+        self._queued_percent = [params.queued_percent if inner and cores > 1 else 100 for inner in between]
         self._planner = Planner(self.widths, [self._hop_ps(*end) for end in self.ends])
         table = RouteTable(self.graph)
         self._in = [[self._route(table, port, core) for port in memory_ports] for core in core_ports]

@@ -51,9 +51,10 @@ class NocParams:
     first and last column ("edge"), or the routers listed in `memory_nodes`. Core i sits on router
     `core_nodes[i]`; without that list cores are spaced over the sites that carry no memory, or over all.
 
-    `queued_percent` is what a link between routers carries of its width while transfers queue for it: flits that
-    wait for one output keep others from free ones. The default is fitted to the flit-level network, 4 virtual
-    channels of 8 flits, on a LLaDA step of `quad-mesh`; uniform traffic saturates a 4 x 4 mesh of BookSim2 at 78.
+    `queued_percent` is what a link between routers carries of its width while transfers of several cores queue for
+    it: flits that wait for one output keep others from free ones. The default is fitted to the flit-level
+    network, 4 virtual channels of 8 flits, on a LLaDA step of `quad-mesh`; uniform traffic saturates a 4 x 4 mesh
+    of BookSim2 at 78.
 
     Defaults are those of `dart-2048`. Router latency 3 and link latency 1 are the pipeline of the public
     BookSim2 anchor (VC allocation, switch allocation, switch traversal, link); widths are engineering choices.

@@ -23,6 +23,7 @@ WIDTH = 100
 
 _MAX_KINDS = 9
 _MAX_NOTES = 2
+_MAX_LINKS = 3
 _SHORT = {"queue_full": "queue", "sram_port": "sram"}
 
 
@@ -176,11 +177,21 @@ def _traffic(result: RunResult) -> list[str]:
         hbm += f" = {percent(ratio_tenths(rate, peak))} of peak {human_bytes(peak)}/s"
     lines = [hbm, _rows(result.hbm)]
     noc = f"NoC      {human_bytes(result.noc_bytes)} carried, {human_bytes(result.noc_hop_bytes)} x hops"
-    link = max(result.links, key=lambda link: link.busy_ps, default=None)
-    if link is not None:
-        share = percent(ratio_tenths(link.busy_ps, result.time_ps))
-        noc += f"; hottest link {link.source} -> {link.target}, {share} busy"
-    return [*lines, noc]
+    links = sorted((link for link in result.links if link.busy_ps), key=lambda link: -link.busy_ps)[:_MAX_LINKS]
+    if not links:
+        return [*lines, noc]
+    named = [
+        f"{link.source} -> {link.target}, {percent(ratio_tenths(link.busy_ps, result.time_ps))} busy" for link in links
+    ]
+    lines.append(f"{noc}; hottest link {named[0]}")
+    if len(links) > 1 and not (_is_port(links[0].source) or _is_port(links[0].target)):
+        lines.append("         next " + "; ".join(named[1:]))
+    return lines
+
+
+def _is_port(name: str) -> bool:
+    """Whether a link's end is a core or a memory channel, not a router: such a link is one of many alike."""
+    return name.startswith("hbm.ch") or (name.startswith("core") and name.endswith(".port"))
 
 
 def _rows(hbm: dict[str, int]) -> str:

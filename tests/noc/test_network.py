@@ -135,6 +135,16 @@ def test_a_link_between_routers_carries_less_while_transfers_queue() -> None:
     assert {use.busy_ps for use in network.links() if use.bytes and use.width == 16} == {20_000}
 
 
+def test_one_core_alone_has_nobody_to_keep_from_passing() -> None:
+    one = attrs.evolve(CHAIN, core_nodes=(0,), memory_nodes=(2,))
+    finish = []
+    for percent in (50, 100):
+        network = Network(attrs.evolve(one, queued_percent=percent), 1, 1, PS)
+        network.deliver([at_once((0,), 1600)], 0)
+        finish.append(network.deliver([at_once((0,), 1600)], 0)[0])
+    assert finish[0] == finish[1]
+
+
 def test_what_a_core_sends_shares_a_link_with_reads_to_come() -> None:
     """Reads hold r2-r1 from cycle 8 for 1000 cycles; a put of 10 cycles takes 20 there and puts off the next read."""
     params = attrs.evolve(CHAIN, core_nodes=(0, 3), memory_nodes=(2,))

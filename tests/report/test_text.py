@@ -23,6 +23,7 @@ idle all the time: kv x2
 HBM      2 GB read, 48 MB written, 682.7 GB/s = 83.3 % of peak 819.2 GB/s
          1 of 1,000 page visits opened a row, 42 DRAM refreshes
 NoC      2.048 GB carried, 4.096 GB x hops; hottest link r0 -> core0, 66.7 % busy
+         next hbm0 -> r0, 33.3 % busy
 work     exposed: transformer 60.0 %, sampling 13.3 %, kv 26.7 % of time
 refresh  of the KV cache 1 ms = 33.3 %: warm steps beyond as many refine steps
 
