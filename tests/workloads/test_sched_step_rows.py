@@ -16,6 +16,7 @@ from workloads.schedules import build_schedule
 TOY: dict[str, Any] = {"prompt": 8, "gen": 16, "block": 8}
 INDICATOR = rows("schedules_ni_sampling.csv")
 RHO_EOS = rows("schedules_rho_eos.csv")
+DMAX = rows("schedules_dmax.csv")
 
 
 def run(name: str, **options: Any) -> list[Forward]:
@@ -26,8 +27,8 @@ LLADA = run("llada")
 
 
 def test_oracles_are_all_there() -> None:
-    assert (len(INDICATOR), len(RHO_EOS)) == (11, 8)
-    assert not any(int(row["masks_left"]) for row in INDICATOR + RHO_EOS)
+    assert (len(INDICATOR), len(RHO_EOS), len(DMAX)) == (11, 8, 9)
+    assert not any(int(row["masks_left"]) for row in INDICATOR + RHO_EOS + DMAX)
 
 
 @pytest.mark.parametrize("row", INDICATOR, ids=label)
@@ -184,16 +185,23 @@ def test_joint_sampling_commits_one_token_a_pass() -> None:
     assert column(forwards, "committed") == [1] * 16
 
 
+@pytest.mark.parametrize("row", DMAX, ids=label)
+def test_dmax_equals_the_reference(row: Row) -> None:
+    options = {**integers(row, "prompt", "gen", "block"), "threshold": float(row["threshold"])}
+    built = build_schedule("dmax", **options, as_="implemented", counts=row["committed"])
+    forwards = check(built, row, "q_rows", "kv_rows", "committed", "soft_rows", "block_index")
+    assert sum(column(forwards, "committed")) == int(row["generated"])
+
+
 def test_dmax_predicts_every_row_again_and_stores_with_the_next_block() -> None:
-    forwards = run("dmax", counts="0 3 0 5 8")
+    forwards = run("dmax", counts="0 3 5 0 8")
     assert column(forwards, "q_rows") == [8, 8, 8, 8, 16]
-    assert column(forwards, "kv_rows") == [8, 16, 16, 16, 24]
     assert column(forwards, "sampled_rows") == [0, 8, 8, 8, 8]
-    assert column(forwards, "soft_rows") == [0, 0, 8, 8, 0]
+    assert column(forwards, "soft_rows") == [0, 0, 3, 8, 0]
     assert column(forwards, "soft_terms") == [0, 0, 2, 2, 0]
     assert column(run("dmax", counts="0 8 0 0 8 0"), "block_index") == [0, 0, 0, 0, 1, 1]
-    with pytest.raises(WorkloadError, match="forward 8 commits 1; expected 8"):
-        run("dmax", counts="0 0x7 1 7 8")
+    with pytest.raises(WorkloadError, match="10 counts, but the schedule ends after 9 forwards"):
+        run("dmax", gen=8, counts="0 8 0x8")
 
 
 def test_guider_reads_what_the_model_proposes() -> None:
