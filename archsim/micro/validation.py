@@ -18,7 +18,7 @@ import attrs
 DATA = Path(__file__).parent / "data"
 """Tables measured with other tools; each names its tool and version."""
 
-_HEADING = f"{'part':<8} {'what':<55} {'theirs':>10} {'ours':>10} {'error':>9} {'allowed':>8}"
+_HEADING = f"{'part':<8} {'what':<66} {'theirs':>10} {'ours':>10} {'error':>9} {'allowed':>8}"
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +71,7 @@ def line(row: Row) -> str:
     """One row as text."""
     error, allowed = row.error, row.tolerance
     cells = (
-        f"{row.unit:<8} {row.what:<55} {_figure(row.theirs):>10} {_figure(row.ours):>10}",
+        f"{row.unit:<8} {row.what:<66} {_figure(row.theirs):>10} {_figure(row.ours):>10}",
         f"{'-' if error is None else format(100 * error, '+.2f') + ' %':>9}",
         f"{'-' if allowed is None else format(100 * allowed, 'g') + ' %':>8}",
         "" if row.ok else " OUTSIDE",
