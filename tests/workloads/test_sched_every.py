@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from archsim.errors import WorkloadError
 from tests.workloads.oracle_rows import column
 from tests.workloads.schedule_toys import toy
 from workloads.evidence import ABSTRACT_ONLY
-from workloads.forwards import KINDS, schedule_json, summarize
+from workloads.forwards import KINDS, Forward, schedule_json, summarize
 from workloads.schedules import SCHEDULES, build_schedule
 
 LENGTHS = {"daedal": 19} | dict.fromkeys(
@@ -41,6 +42,30 @@ def test_forwards_are_the_same_each_time(name: str) -> None:
     built = toy(name)
     assert list(built.forwards()) == list(built.forwards())
     assert build_schedule(name, **built.params) == built
+
+
+DRAWN = [name for name in SCHEDULES if toy(name).params.get("mean")]
+"""Schedules whose toy draws its counts."""
+
+
+def recorded(name: str, counts: list[int]) -> list[Forward]:
+    params = {**toy(name).params, "mean": 0.0, "counts": " ".join(map(str, counts))}
+    return list(build_schedule(name, **params).forwards())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_drawn_counts_given_back_make_the_same_forwards(name: str) -> None:
+    drawn = list(toy(name).forwards())
+    assert recorded(name, column(drawn, "committed")) == drawn
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_logs_that_commit_too_few_or_too_many_are_refused(name: str) -> None:
+    counts = column(toy(name).forwards(), "committed")
+    with pytest.raises(WorkloadError, match=r"ends after \d+ forwards with \d+ masked rows to go"):
+        recorded(name, counts[:-1])
+    with pytest.raises(WorkloadError, match=r"counts, but the schedule ends after \d+ forwards"):
+        recorded(name, [*counts, 1])
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

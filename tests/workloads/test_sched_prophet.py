@@ -54,3 +54,9 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
     with pytest.raises(WorkloadError) as caught:
         list(ProphetSchedule(**{"prompt": 8, "gen": 16, "block": 8, "steps": 8, **options}).forwards())
     assert str(caught.value).startswith(f"schedule prophet: {message}")
+
+
+def test_a_mean_sets_the_exit() -> None:
+    built = ProphetSchedule(prompt=8, gen=64, block=32, mean=6.4)
+    assert len(list(built.forwards())) == 10
+    assert built.commit_source == "profile: 6.4 tokens per forward on average (given), seed 0"

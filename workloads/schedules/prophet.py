@@ -32,7 +32,7 @@ class ProphetSchedule(Logged, SteppedSchedule):
     After each forward the two largest logits of up to five answer rows are compared; where they are far enough
     apart, that forward fills all masks of the canvas. `prefilled` lists generated rows filled beforehand.
     A log or counts end with the exit, if there is one. Without them the exit is at steps / 2.34, the published
-    saving, rounded up or down by the seed.
+    saving, or where the mean that is given wants it, rounded up or down by the seed.
 
     as "implemented": LM head and sampling over the canvas; "ideal": over the generated rows, all of which an
     exit may fill.
@@ -92,7 +92,8 @@ class ProphetSchedule(Logged, SteppedSchedule):
         """(recorded counts, drawn exit step): one of them is None."""
         if self.commits or self.counts:
             return self.stream(), None
-        whole, rest = divmod(self.steps / FEWER_STEPS, 1)
+        forwards = Fraction(self.gen) / Fraction(str(self.mean)) if self.mean else self.steps / FEWER_STEPS
+        whole, rest = divmod(forwards, 1)
         up = random.Random(self.seed).randrange(rest.denominator) < rest.numerator
         return None, max(whole + up, 1) - 1
 
