@@ -17,6 +17,7 @@ TOY: dict[str, Any] = {"prompt": 8, "gen": 16, "block": 8}
 INDICATOR = rows("schedules_ni_sampling.csv")
 RHO_EOS = rows("schedules_rho_eos.csv")
 DMAX = rows("schedules_dmax.csv")
+EDLM = rows("schedules_edlm.csv")
 
 
 def run(name: str, **options: Any) -> list[Forward]:
@@ -27,8 +28,8 @@ LLADA = run("llada")
 
 
 def test_oracles_are_all_there() -> None:
-    assert (len(INDICATOR), len(RHO_EOS), len(DMAX)) == (11, 8, 9)
-    assert not any(int(row["masks_left"]) for row in INDICATOR + RHO_EOS + DMAX)
+    assert (len(INDICATOR), len(RHO_EOS), len(DMAX), len(EDLM)) == (11, 8, 9, 7)
+    assert not any(int(row["masks_left"]) for row in INDICATOR + RHO_EOS + DMAX + EDLM)
 
 
 @pytest.mark.parametrize("row", INDICATOR, ids=label)
@@ -154,6 +155,15 @@ def test_model_scheduling_saves_a_sixth_of_twelve_layers() -> None:
         run("model-scheduling", cache="dual")
 
 
+@pytest.mark.parametrize("row", EDLM, ids=label)
+def test_edlm_equals_the_reference(row: Row) -> None:
+    options: dict[str, Any] = integers(row, "gen", "steps", "candidates")
+    options |= {key: float(row[key]) for key in ("window_start", "window_end")}
+    built = build_schedule("edlm", **options, as_="implemented", counts=row["committed"])
+    forwards = check(built, row, "q_rows", "kv_rows", "sequences", "committed")
+    assert [int(forward.network == "energy") for forward in forwards] == expand(row["energy"])
+
+
 def test_edlm_scores_candidates_inside_its_window() -> None:
     options: dict[str, Any] = {"prompt": 0, "gen": 16, "steps": 10}
     built = build_schedule("edlm", **options, counts="2 2 2 1 0 1 0 1 0 1 6")
@@ -175,7 +185,7 @@ def test_edlm_draws_need_forwards_only_behind_changes() -> None:
         scored = [forward for forward, then in zip(forwards, forwards[1:], strict=False) if then.network]
         assert not any(column(scored, "committed"))
         wasteful = list(build_schedule("edlm", gen=16, steps=128, seed=seed, as_="implemented").forwards())
-        assert column(wasteful[len(forwards) :], "committed") in ([0], [0, 0])
+        assert column(wasteful[len(forwards) :], "committed") in ([0], [0, 0], [0, 0, 0])
 
 
 def test_joint_sampling_commits_one_token_a_pass() -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import attrs
 
-from workloads.evidence import CODE_READ
+from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
 from workloads.schedules.base import CanvasSchedule
 from workloads.schedules.commits import Stream
@@ -31,12 +31,13 @@ class EdlmSchedule(Logged, CanvasSchedule):
 
     Counts are drawn here or given: at least 1 a forward, but 0 for one whose candidates are then scored. Where
     given, the share of masked rows stands for the time. as "implemented" ends with forwards over the finished
-    canvas: one if it was finished before the last step, and always one that would remove remaining masks.
+    canvas: one if it was finished before the last step, scored as any other, and always one that would remove
+    remaining masks.
     """
 
     name: ClassVar[str] = "edlm"
     kind: ClassVar[str] = "steps"
-    evidence: ClassVar[str] = CODE_READ
+    evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2410.21357"
     unlowerable: ClassVar[str | None] = "a second model's weights have no place in a program"
 
@@ -60,38 +61,36 @@ class EdlmSchedule(Logged, CanvasSchedule):
     def forwards(self) -> Iterator[Forward]:
         """The forwards of all steps."""
         stream = self.stream() if self.recorded else None
-        masked, index, step, spare = self.gen, 0, 0, 0
-        for left, scored, committed in self._draws() if stream is None else self._given(stream):
+        masked, index, step = self.gen, 0, 0
+        for scored, committed in self._draws() if stream is None else self._given(stream):
             for energy in (False, True) if scored else (False,):
                 place = Place(index, self.prompt, 0, step)
                 tokens = committed if energy == scored else 0
                 yield self._energy(place, tokens) if energy else self._denoise(place, masked, tokens)
                 index += 1
-            masked, step, spare = masked - committed, step + 1, left - 1
-        wasted = 1 + (spare > 0) if stream is None else stream.idle(1, 2)
-        for _ in range(0 if self.ideal else wasted):
-            if stream is not None:
-                stream.take(0)
-            yield self._denoise(Place(index, self.prompt, 0, step), 0, 0)
-            index, step = index + 1, step + 1
+            masked, step = masked - committed, step + 1
         if stream is not None:
             stream.finish()
 
     def _scored(self, time: float) -> bool:
         return self.window_end <= time <= self.window_start
 
-    def _draws(self) -> Iterator[tuple[int, bool, int]]:
-        """(steps left where it commits, whether candidates are scored, tokens) of each forward of the denoiser."""
+    def _draws(self) -> Iterator[tuple[bool, int]]:
+        """(whether candidates are scored, tokens) of each forward of the denoiser."""
         draw, masked, fresh, scored = random.Random(self.seed), self.gen, True, False
         for left in range(self.steps, 0, -1):
             scored = self._scored(left / self.steps) if fresh else scored
+            if masked == 0 and fresh and not self.ideal:
+                yield scored, 0
             committed = sum(draw.randrange(left) == 0 for _ in range(masked))
             fresh = committed > 0
             if fresh:
-                yield left, scored, committed
+                yield scored, committed
             masked -= committed
+        if not self.ideal:
+            yield False, 0
 
-    def _given(self, stream: Stream) -> Iterator[tuple[int, bool, int]]:
+    def _given(self, stream: Stream) -> Iterator[tuple[bool, int]]:
         masked = self.gen
         stream.start_block()
         while masked:
@@ -99,8 +98,14 @@ class EdlmSchedule(Logged, CanvasSchedule):
             if scored:
                 stream.take(masked, most=0)
             committed = stream.take(masked, least=1).committed
-            yield 1, scored, committed
+            yield scored, committed
             masked -= committed
+        if not self.ideal:
+            for zeros in (stream.idle(1, 3) - 1, 1):  # over the finished canvas, perhaps scored; the last one
+                for _ in range(zeros):
+                    stream.take(0)
+                if zeros:
+                    yield zeros == 2, 0
 
     def _energy(self, place: Place, committed: int) -> Forward:
         return make_forward(
