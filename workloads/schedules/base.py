@@ -61,6 +61,16 @@ class Step:
     committed: int
 
 
+def as_field() -> Any:
+    """The option `as`: what a method needs, or what its reference code does."""
+    return attrs.field(
+        default="ideal",
+        metadata=option(
+            "row counts without or with the reference code's waste", choices=("ideal", "implemented"), last=True
+        ),
+    )
+
+
 @attrs.frozen(kw_only=True)
 class CanvasSchedule(ScheduleBase):
     """A prompt and `gen` masked rows behind it.
@@ -70,12 +80,7 @@ class CanvasSchedule(ScheduleBase):
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
     gen: int = attrs.field(metadata=option("generated rows", minimum=1))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option(
-            "row counts without or with the reference code's waste", choices=("ideal", "implemented"), last=True
-        ),
-    )
+    as_: str = as_field()
 
     @property
     def canvas(self) -> Rows:

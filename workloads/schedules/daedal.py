@@ -12,7 +12,7 @@ import attrs
 
 from workloads.evidence import CODE_RUN
 from workloads.forwards import Forward
-from workloads.schedules.base import ScheduleBase
+from workloads.schedules.base import ScheduleBase, as_field
 from workloads.schedules.commits import Count
 from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
@@ -63,12 +63,7 @@ class DaedalSchedule(Logged, ScheduleBase):
     eos_check: int = attrs.field(default=32, metadata=option("rows tested for the end token", minimum=1))
     max_gen: int = attrs.field(default=2048, metadata=option("largest number of generated rows", minimum=1))
     stage1_forwards: int = attrs.field(default=1, metadata=option("forwards of the length search", minimum=1))
-    as_: str = attrs.field(
-        default="ideal",
-        metadata=option(
-            "row counts without or with the reference code's waste", choices=("ideal", "implemented"), last=True
-        ),
-    )
+    as_: str = as_field()
 
     def _check(self) -> None:
         super()._check()

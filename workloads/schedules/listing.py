@@ -65,9 +65,7 @@ def _option(field: attrs.Attribute[Any]) -> dict[str, Any]:
 
 def schedules_text() -> str:
     """The records for people: three lines a schedule."""
-    lines = [
-        "schedules",
-    ]
+    lines = ["schedules"]
     for row in schedule_rows():
         facts = (
             row["kind"],
