@@ -20,6 +20,9 @@ _JSON_EXTRAS = (
     "branches",
     "free_commits",
     "gap_rows",
+    "score",
+    "loose_rows",
+    "head_scattered",
     "operators",
     "network",
     "layers",
@@ -91,12 +94,19 @@ class Forward:
     step_in_block: int
     scattered: bool = False
     """The query rows or the rows they attend to are not contiguous; the starts are then those of the canvas."""
+    loose_rows: int = 0
+    """Query rows that stand alone where `scattered`, the others being one run; 0: all of them."""
+    head_scattered: bool = False
+    """The LM-head rows are not contiguous."""
     branches: int = 1
     """Drafts of the same block that the forward verifies; `q_rows` counts the rows of all of them."""
     free_commits: int = 0
     """Tokens fixed after this forward's commits from logits already known, without another forward."""
     gap_rows: int = 0
     """Rows whose two largest logits are also compared."""
+    score: str = "confidence"
+    """What rows are chosen by: "confidence" (probability of the token), "margin" (to the second token's) or
+    "entropy"."""
     operators: OperatorRows | None = None
     """Rows per operator; None: `q_rows` everywhere."""
     network: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import attrs
 
 from workloads.lowering import rows as row_work
+from workloads.lowering.builder import Count
 from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.kvload import Item, KvLoader
@@ -121,7 +122,7 @@ class _Attention:
         kv_group = c.dims.kv_group(group)
         target = v.value if value else v.key
         c.phase("qkv")
-        c.stream.gemm(f"{'v' if value else 'k'}{group}", v.activations(v.normed), target)
+        c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
         row_work.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
         if not value:
             c.phase("rope")
@@ -134,7 +135,7 @@ class _Attention:
         c, v = self.c, self.c.vectors
         target = v.query + group * v.rows
         c.phase("qkv")
-        c.stream.gemm(f"q{group}", v.activations(v.normed), target)
+        c.stream.gemm(f"q{group}", c.activations(v.normed), target)
         row_work.add_bias(c, target, 2 * c.dims.kv.blocks + group)
         c.phase("rope")
         row_work.rotate(c, target)
@@ -165,9 +166,13 @@ class _Attention:
         end = c.first_row + unit.first + unit.rows
         return ceil_div(end, c.dims.view.hlen) if c.kind.causal else c.kind.key_tiles
 
+    def _count(self, unit: Unit) -> Count:
+        """Rows that the unit has in a forward."""
+        return self.c.part(unit.first, self.c.dims.view.blen, self.c.kind.q_rows)
+
     def _set_tiles(self, unit: Unit, tiles: int) -> None:
         b, dims = self.c.b, self.c.dims
-        b.m_rows(unit.rows)
+        b.m_rows(self._count(unit))
         b.m_tiles(tiles, unit.rows)
         b.m_group(dims.q_per_kv, dims.first_query(unit.group))
 
@@ -185,17 +190,22 @@ class _Attention:
     def _softmax(self, unit: Unit, tiles: int) -> None:
         c, b = self.c, self.c.b
         scores, statistics = self._place(unit)
+        count = self._count(unit)
         self._mask(unit, tiles, scores)
-        b.v_rows(unit.rows)
+        b.v_rows(count)
         b.v_seg(c.dims.view.hlen)
         for tile in range(tiles):
             b.emit("V_RED_MAX_SEG", c.v(statistics), c.v(scores + tile * unit.rows), int(tile > 0))
         for tile in range(tiles):
             part = c.v(scores + tile * unit.rows)
             b.emit("V_SUB_SEG", part, part, c.v(statistics))
-        b.v_rows(tiles * unit.rows)
-        b.emit("V_EXP_V", c.v(scores), c.v(scores))
-        b.v_rows(unit.rows)
+        if isinstance(count, int):
+            b.v_rows(tiles * unit.rows)
+            b.emit("V_EXP_V", c.v(scores), c.v(scores))
+            b.v_rows(unit.rows)
+        else:
+            for tile in range(tiles):
+                b.emit("V_EXP_V", *2 * (c.v(scores + tile * unit.rows),))
         for tile in range(tiles):
             b.emit("V_RED_SUM_SEG", c.v(statistics + 1), c.v(scores + tile * unit.rows), int(tile > 0))
         b.v_rows(1)
@@ -206,11 +216,11 @@ class _Attention:
         c, b, hlen = self.c, self.c.b, self.c.dims.view.hlen
         part = scores + (tiles - 1) * unit.rows
         if c.kind.causal:
-            b.v_rows(unit.rows)
+            b.v_rows(self._count(unit))
             mask = c.vectors.key_mask + c.first_row + unit.first - (tiles - 1) * hlen
             b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(mask))
         elif c.kind.masked:
-            b.v_rows(unit.rows, 1, 0)
+            b.v_rows(self._count(unit), 1, 0)
             b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(c.vectors.key_mask))
 
     def _output(self, work: Work) -> None:
@@ -221,7 +231,7 @@ class _Attention:
         self._set_tiles(unit, tiles)
         b.emit("M_BMM", b.const(self.loader.cell(self._item(work))), c.v(scores))
         b.emit("M_BMM_WO", c.v(target), 0)
-        b.v_rows(unit.rows)
+        b.v_rows(self._count(unit))
         b.v_seg(c.dims.view.hlen)
         b.emit("V_MUL_SEG", c.v(target), c.v(target), c.v(statistics + 1))
-        row_work.fold_unit(c, target, unit.rows, unit.sequence, unit.group, value=True)
+        row_work.fold_unit(c, target, self._count(unit), unit.sequence, unit.group, value=True)

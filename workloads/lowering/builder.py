@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import attrs
+
 from archsim.errors import WorkloadError
 from archsim.isa.opcodes import OPCODES
 from archsim.isa.program import Instruction, PhaseInfo, check_value
@@ -13,6 +15,17 @@ IMM_BITS = 18
 """Bits of S_ADDI_INT's immediate."""
 POOL = (1, 2, 3)
 """Integer registers that hold constants; the rest are handed out by name."""
+
+
+@attrs.frozen
+class Word:
+    """A count that the running program finds in INT_MEM, at this address."""
+
+    address: int
+
+
+Count = int | Word
+"""A number that the program contains, or one that it reads."""
 
 
 class Builder:
@@ -30,7 +43,7 @@ class Builder:
         self._free = [number for number in range(15, 0, -1) if number not in POOL]
         self._pool = list(POOL)
         self._known: dict[int, int] = {}
-        self._sticky: dict[str, tuple[int, ...]] = {}
+        self._sticky: dict[str, tuple[Count, ...]] = {}
         self._made: dict[tuple[str, tuple[int, ...]], Instruction] = {}
 
     def emit(self, mnemonic: str, *values: int) -> None:
@@ -77,6 +90,15 @@ class Builder:
                 return register
         register = self._pool[0]
         self.set(register, value)
+        self._touch(register)
+        return register
+
+    def count(self, value: Count) -> int:
+        """A register that holds the count, good for as long as one of `const`."""
+        if isinstance(value, int):
+            return self.const(value)
+        register = self._pool[0]
+        self.load(register, value.address)
         self._touch(register)
         return register
 
@@ -140,6 +162,21 @@ class Builder:
             self.emit("C_LOOP_END", counter)
             self._forget()
 
+    @contextmanager
+    def loop_of(self, trips: Count) -> Iterator[None]:
+        """Repeat what the with-block emits as often as the count says; a word may say never."""
+        if isinstance(trips, int):
+            with self.loop(trips):
+                yield
+            return
+        with self.reg() as counter:
+            self.load(counter, trips.address)
+            self.emit("C_LOOP_START_R", counter, counter)
+            self._forget()
+            yield
+            self.emit("C_LOOP_END", counter)
+            self._forget()
+
     def _forget(self) -> None:
         """At a loop's head nothing is known: it is reached from before and from the loop's end."""
         self._known.clear()
@@ -161,12 +198,12 @@ class Builder:
             self.phases.append(info)
         self.emit("C_PHASE", self._phase_index[info])
 
-    def _state(self, mnemonic: str, *values: int) -> None:
+    def _state(self, mnemonic: str, *values: Count) -> None:
         if self._sticky.get(mnemonic) != values:
-            self.emit(mnemonic, *(self.const(value) for value in values))
+            self.emit(mnemonic, *[self.count(value) for value in values])
             self._sticky[mnemonic] = values
 
-    def v_rows(self, rows: int, stride: int = 1, stride2: int = 1) -> None:
+    def v_rows(self, rows: Count, stride: int = 1, stride2: int = 1) -> None:
         """Rows of vector instructions, vectors between rows of rd/rs1 and of rs2."""
         self._state("C_SET_V_ROWS", rows, stride, stride2)
 
@@ -178,7 +215,7 @@ class Builder:
         """Lanes per segment of V_*_SEG."""
         self._state("C_SET_V_SEG", lanes)
 
-    def m_rows(self, rows: int) -> None:
+    def m_rows(self, rows: Count) -> None:
         """Rows of a tensor tile."""
         self._state("C_SET_M_ROWS", rows)
 
@@ -194,7 +231,7 @@ class Builder:
         """Query heads per KV head, first query head of a packed tile."""
         self._state("C_SET_M_GROUP", heads_per_kv, first)
 
-    def h_rows(self, rows: int, width: int, stride: int) -> None:
+    def h_rows(self, rows: Count, width: int, stride: int) -> None:
         """Rows, elements per row and vectors between column blocks of HBM vector transfers."""
         self._state("C_SET_H_ROWS", rows, width, stride)
 

@@ -9,8 +9,11 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.forwards import Forward
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.machine_view import MachineView
 
-ROW_FIELDS = ("q_start", "head_offset", "head_start", "committed", "tail")
+ROW_FIELDS = ("q_start", "head_offset", "head_start", "committed", "tail", "q_rows", "head_rows", "sampled", "pairs", "loose", "run", "runs")
+MOST_SHAPES = 16
+"""Shapes that get code of their own. Where a window has more, forwards share code by numbers of tiles."""
 
 
 @attrs.frozen
@@ -18,7 +21,7 @@ class ForwardClass:
     """What fixes the code of a forward. Everything else stands in tables that the code reads.
 
     `key_tiles` counts tiles of `hlen` keys, the last one with `masked` tails; `causal` keeps rows from
-    seeing keys behind them.
+    seeing keys behind them. Row numbers are the most of any forward of the class.
     """
 
     kind: str
@@ -29,6 +32,17 @@ class ForwardClass:
     head_rows: int
     tail: int = 0
     """Keys of the last tile where that is no full one and rows see no keys behind them."""
+    rows_vary: bool = False
+    """Whether forwards have different numbers of query rows, though of as many tiles."""
+    head_varies: bool = False
+    """Whether that is so of LM-head rows, or not all of them are sampled."""
+    scattered: bool = False
+    """Whether rows stand anywhere on the canvas, so that a list of them is read."""
+    head_scattered: bool = False
+    """Whether that is so of the LM-head rows among the query rows."""
+    gap_rows: int = 0
+    """Rows whose two largest logits are compared."""
+    score: str = "confidence"
 
     @property
     def decodes(self) -> bool:
@@ -37,7 +51,7 @@ class ForwardClass:
 
 
 def classify(forward: Forward, hlen: int) -> ForwardClass:
-    """The class of a forward on a machine with `hlen` keys a tile."""
+    """The class of a forward on a machine with `hlen` keys a tile, if its shape gets code of its own."""
     if (forward.write_start, forward.write_rows) != (forward.q_start, forward.q_rows):
         raise WorkloadError(f"forward {forward.index}: writes K/V of other rows than it sends; expected the same rows")
     causal = forward.kind == "prefill"
@@ -46,31 +60,84 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
     masked = forward.kind == "decode" or (forward.kv_rows % hlen > 0 and not causal)
     tiles = ceil_div(forward.kv_rows, hlen)
     tail = forward.kv_rows % hlen if causal else 0
-    return ForwardClass(forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows, tail)
+    return ForwardClass(
+        forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows, tail,
+        head_varies=0 < forward.sampled_rows < forward.head_rows, scattered=forward.scattered,
+        head_scattered=forward.scattered or forward.head_scattered,
+        gap_rows=forward.gap_rows, score=forward.score,
+    )  # fmt: skip
 
 
 def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
     """The integers of a forward that its code reads rather than contains."""
+    loose = forward.loose_rows or forward.q_rows
+    offset = forward.head_start - forward.q_start
+    if forward.scattered or forward.head_rows == 0:
+        offset = max(0, min(offset, forward.q_rows - forward.head_rows))
     return {
-        "q_start": forward.q_start,
-        "head_offset": forward.head_start - forward.q_start,
+        "q_start": 0 if forward.scattered else forward.q_start,
+        "head_offset": offset,
         "head_start": forward.head_start,
         "committed": forward.committed,
         "tail": (forward.kv_rows - 1) % hlen + 1,
+        "q_rows": forward.q_rows,
+        "head_rows": forward.head_rows,
+        "sampled": forward.sampled_rows,
+        "pairs": ceil_div(forward.sampled_rows, 2),
+        "loose": loose,
+        "run": forward.q_rows - loose,
+        "runs": int(forward.q_rows > loose),
     }
+
+
+def classify_all(forwards: Sequence[Forward], view: MachineView) -> list[ForwardClass]:
+    """The class of every forward: by shape, or by numbers of tiles where there are too many shapes."""
+    exact = [classify(forward, view.hlen) for forward in forwards]
+    if len(set(exact)) <= MOST_SHAPES:
+        return exact
+
+    def tiles(kind: ForwardClass) -> ForwardClass:
+        if kind.causal or kind.decodes:
+            return kind
+        q_tiles, head_tiles = ceil_div(kind.q_rows, view.blen), ceil_div(kind.head_rows, view.blen)
+        return attrs.evolve(kind, q_rows=q_tiles, head_rows=head_tiles, masked=True, head_varies=False)
+
+    members: dict[ForwardClass, list[ForwardClass]] = {}
+    for kind in exact:
+        members.setdefault(tiles(kind), []).append(kind)
+    return [_merged(members[tiles(kind)]) for kind in exact]
+
+
+def _merged(kinds: list[ForwardClass]) -> ForwardClass:
+    """One class for all of these, which have as many tiles."""
+    return attrs.evolve(
+        kinds[0],
+        q_rows=max(kind.q_rows for kind in kinds),
+        head_rows=max(kind.head_rows for kind in kinds),
+        masked=any(kind.masked for kind in kinds),
+        rows_vary=len({kind.q_rows for kind in kinds}) > 1,
+        head_varies=any(kind.head_varies for kind in kinds) or len({kind.head_rows for kind in kinds}) > 1,
+    )
 
 
 @attrs.frozen
 class Rounds:
     """A window of forwards as nested loops: rounds, and in each round every class in order, `trips` times.
 
-    `trips[round][class]`; `forwards` are in order of execution. A round never spans two blocks of a
-    diffusion schedule.
+    `trips[round][class]`; `forwards` are in order of execution, and `kinds` their classes. A round never
+    spans two blocks of a diffusion schedule.
     """
 
     classes: tuple[ForwardClass, ...]
     trips: tuple[tuple[int, ...], ...]
     forwards: tuple[Forward, ...]
+    kinds: tuple[ForwardClass, ...]
+
+    @property
+    def positions(self) -> int:
+        """Rows that the KV cache of a sequence needs."""
+        ends = (f.q_start + kind.q_rows for f, kind in zip(self.forwards, self.kinds, strict=True))
+        return max(*ends, *(f.kv_rows for f in self.forwards))
 
     def starts(self) -> list[int]:
         """Index of the first forward of every round."""
@@ -81,9 +148,9 @@ class Rounds:
         return out
 
 
-def make_rounds(forwards: Sequence[Forward], hlen: int) -> Rounds:
+def make_rounds(forwards: Sequence[Forward], view: MachineView) -> Rounds:
     """Group forwards into rounds."""
-    kinds = [classify(forward, hlen) for forward in forwards]
+    kinds = classify_all(forwards, view)
     classes = list(dict.fromkeys(kinds))
     rounds: list[list[int]] = []
     last, block = -1, -1
@@ -94,4 +161,4 @@ def make_rounds(forwards: Sequence[Forward], hlen: int) -> Rounds:
             rounds.append([0] * len(classes))
         rounds[-1][index] += 1
         last, block = index, forward.block_index
-    return Rounds(tuple(classes), tuple(tuple(trips) for trips in rounds), tuple(forwards))
+    return Rounds(tuple(classes), tuple(tuple(trips) for trips in rounds), tuple(forwards), tuple(kinds))

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import attrs
 
-from workloads.lowering.builder import Builder
+from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.dims import Dims
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import VectorPlan
-from workloads.lowering.weights import Stream
+from workloads.lowering.weights import Rows, Stream
 
 A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
 """HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows."""
@@ -69,6 +69,24 @@ class Cell:
     """Position of the forward's first query row."""
     SPILL_BASE = 18
     """Byte base of the spilled rows: high word, low word."""
+    Q_ROWS = 48
+    """Query rows of the forward, where its class has several numbers of them."""
+    LAST_ROWS = 49
+    """Those of the last row tile."""
+    HEAD_ROWS = 50
+    """LM-head rows of the forward, likewise."""
+    LAST_HEAD = 51
+    """Those of the last row tile."""
+    SAMPLED = 52
+    """Rows that are sampled."""
+    PAIRS = 53
+    """Pairs of them, the last one perhaps of one row."""
+    LOOSE = 54
+    """Query rows that stand alone."""
+    RUN = 55
+    """The others."""
+    RUNS = 56
+    """1 if there are others."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
@@ -111,6 +129,16 @@ class Tiling:
     rest: tuple[Plan, Plan]
 
 
+@attrs.frozen(kw_only=True)
+class Listed:
+    """INT_MEM addresses of the positions of scattered rows, and of a compact list of their tokens."""
+
+    positions: int
+    tokens: int
+    pitch: int
+    """Words from one sequence's tokens to the next one's."""
+
+
 @attrs.define(eq=False, kw_only=True)
 class Context:
     """One class of forwards being lowered."""
@@ -132,6 +160,8 @@ class Context:
     kv_buffers: int
     table: int
     """INT_MEM address of the first layer's table row."""
+    listed: Listed | None = None
+    """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None
     """Where rows go through the layers in tiles; `kind` and `vectors` are then those of a full tile."""
     last_tile: bool = False
@@ -142,6 +172,45 @@ class Context:
     def groups(self) -> int:
         """Passes over the layers that a forward takes, each for some of the sequences."""
         return self.sequences // self.vectors.sequences
+
+    @property
+    def rows_vary(self) -> bool:
+        """Whether the number of query rows is in INT_MEM; row tiles always do all rows of the class."""
+        return self.kind.rows_vary and self.tiling is None
+
+    @property
+    def query_rows(self) -> Count:
+        """Query rows of a sequence."""
+        return Word(Cell.Q_ROWS) if self.rows_vary else self.kind.q_rows
+
+    @property
+    def head_rows(self) -> Count:
+        """LM-head rows of a sequence."""
+        return Word(Cell.HEAD_ROWS) if self.kind.head_varies else self.kind.head_rows
+
+    @property
+    def all_rows(self) -> Count:
+        """Rows of every vector instruction over all of them: of several sequences, as many as there is room for."""
+        return self.query_rows if self.vectors.sequences == 1 else self.vectors.rows
+
+    def part(self, start: int, most: int, rows: int) -> Count:
+        """Rows from `start` of `rows` in parts of at most `most`, where those are the query rows."""
+        left = rows - start
+        last = self.rows_vary and rows == self.kind.q_rows and left <= most
+        return Word(Cell.LAST_ROWS) if last else min(most, left)
+
+    def activations(self, base: int) -> Rows:
+        """All rows at `base` as a GEMM operand."""
+        last = Word(Cell.LAST_ROWS) if self.rows_vary and self.vectors.sequences == 1 else None
+        rows = self.vectors.rows
+        return Rows(base=base, rows=rows, pitch=rows, count=self.all_rows, last=last)
+
+    def head(self, base: int) -> Rows:
+        """The LM-head rows at `base` as a GEMM operand."""
+        rows = self.vectors.head_rows
+        if not self.kind.head_varies or self.vectors.sequences > 1:
+            return Rows(base=base, rows=rows, pitch=rows)
+        return Rows(base=base, rows=rows, pitch=rows, count=self.head_rows, last=Word(Cell.LAST_HEAD))
 
     def v(self, vector: int) -> int:
         """A register with the address of a vector."""

@@ -14,9 +14,9 @@ def output_projection(c: Context) -> None:
     """x += attention output @ O, block by block, and the squares that the next norm needs."""
     c.phase("out_proj")
     split_residual(c)
-    _project(c, "o", c.vectors.activations(c.vectors.query), last=True)
+    _project(c, "o", c.activations(c.vectors.query), last=True)
     c.phase("norm")
-    norms.finish(c, c.vectors.activations(c.vectors.x), c.vectors.normed)
+    norms.finish(c, c.activations(c.vectors.x), c.vectors.normed)
 
 
 def feed_forward(c: Context) -> None:
@@ -35,11 +35,11 @@ def feed_forward(c: Context) -> None:
 def _gated(c: Context, block: int, gate: int) -> None:
     """One inner block, from normalised rows to `gate`."""
     v = c.vectors
-    normed = v.activations(v.normed)
+    normed = c.activations(v.normed)
     c.stream.gemm(f"gate{block}", normed, gate)
     _silu(c, gate)
     c.stream.gemm(f"up{block}", normed, v.up)
-    c.b.v_rows(v.rows)
+    c.b.v_rows(c.all_rows)
     c.b.emit("V_MUL_VV", c.v(gate), c.v(gate), c.v(v.up))
 
 
@@ -48,7 +48,7 @@ def _silu(c: Context, gate: int) -> None:
     b, v = c.b, c.vectors
     b.emit("S_LD_FP", _ONE, 0, F_ONE)
     for start in range(0, v.rows, v.scratch_rows):
-        b.v_rows(min(v.scratch_rows, v.rows - start))
+        b.v_rows(c.part(start, v.scratch_rows, v.rows))
         scratch, part = c.v(v.scratch), c.v(gate + start)
         b.emit("V_SUB_VF", scratch, part, 0, 0, 1)
         b.emit("V_EXP_V", scratch, scratch)
@@ -68,11 +68,11 @@ def _project(c: Context, name: str, source: Rows, *, last: bool) -> None:
     for block in range(c.dims.hidden.blocks):
         product, x = v.normed + block * v.rows if last else v.up, v.x + block * v.rows
         c.stream.gemm(f"{name}.{block}", source, product)
-        c.b.v_rows(v.rows)
+        c.b.v_rows(c.all_rows)
         c.b.emit("V_ADD_VV", c.v(x), c.v(x), c.v(product))
         if reduction is not None:
             reduction.ready(block)
         elif last:
-            norms.add_squares(c, v.activations(v.x), block, product)
+            norms.add_squares(c, c.activations(v.x), block, product)
     if reduction is not None:
         reduction.finish()

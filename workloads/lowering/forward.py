@@ -8,6 +8,7 @@ from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
 from workloads.lowering.ffn import feed_forward, output_projection
+from workloads.lowering.dims import ceil_div
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 
@@ -21,7 +22,7 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     b = c.b
     b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
     _start(c, fields, tokens, sampled)
-    plan = sampling_plan(c, token_pitch, sampled, (0, 0))
+    plan = sampling_plan(c, token_pitch, sampled, (0, 0)) if c.kind.head_rows else None
     with b.loop(c.groups):
         if c.tiling is None:
             _embed(c, 1 if c.kind.decodes else token_pitch)
@@ -29,10 +30,13 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         else:
             tiled_embed(c)
             _layer_loop(c, lambda: tiled_layer(c))
-        head_norm(c)
-        lm_head(c, plan)
+        if plan is not None:
+            head_norm(c)
+            lm_head(c, plan)
         if c.groups > 1:
             _next_group(c, 1 if c.kind.decodes else token_pitch)
+    if plan is None:
+        return
     with b.reg() as x, b.reg() as k:
         sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
 
@@ -59,6 +63,7 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
     """Set the program's variables for this forward and load its tables."""
     b, dims = c.b, c.dims
     with b.reg() as value, b.reg() as product:
+        _load_counts(c, fields, value)
         fields.load(c, value, "q_start")
         _store_product(c, product, value, dims.kv.width, Cell.KV_WRITE)
         b.store(value, Cell.Q_START)
@@ -85,6 +90,52 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         _store_product(c, product, value, dims.core_chunks * c.kind.head_rows * dims.view.vlen, Cell.LOGITS)
 
 
+def _load_counts(c: Context, fields: Fields, value: int) -> None:
+    """Row counts of this forward, where the class leaves them open."""
+    b, kind, blen = c.b, c.kind, c.dims.view.blen
+
+    def rows(name: str, cell: int, last: int, most: int) -> None:
+        fields.load(c, value, name)
+        b.store(value, cell)
+        b.emit("S_SUB_INT", value, value, b.const((ceil_div(most, blen) - 1) * blen))
+        b.store(value, last)
+
+    if c.rows_vary:
+        rows("q_rows", Cell.Q_ROWS, Cell.LAST_ROWS, kind.q_rows)
+    if kind.head_varies:
+        rows("head_rows", Cell.HEAD_ROWS, Cell.LAST_HEAD, kind.head_rows)
+        for name, cell in (("sampled", Cell.SAMPLED), ("pairs", Cell.PAIRS)):
+            fields.load(c, value, name)
+            b.store(value, cell)
+    if c.listed is not None:
+        for name, cell in (("loose", Cell.LOOSE), ("run", Cell.RUN), ("runs", Cell.RUNS)):
+            fields.load(c, value, name)
+            b.store(value, cell)
+    if c.rows_vary or kind.head_varies or c.listed is not None:
+        b.forget()
+
+
+def _list_tokens(c: Context, pitch: int) -> None:
+    """Bring the tokens of scattered rows together, so that one transfer can gather their embeddings."""
+    b, listed = c.b, c.listed
+    assert listed is not None
+    with b.reg() as ids, b.reg() as place, b.reg() as target, b.reg() as token:
+        b.load(ids, Cell.IDS)
+        for sequence in range(c.sequences):
+            b.set(place, listed.positions)
+            b.set(target, listed.tokens + sequence * pitch)
+            with b.loop_of(c.query_rows):
+                b.emit("S_LD_INT", token, place, 0)
+                b.emit("S_ADD_INT", token, token, ids)
+                b.emit("S_LD_INT", token, token, 0)
+                b.emit("S_ST_INT", token, target, 0)
+                b.add(place, 1)
+                b.add(target, 1)
+            b.add(ids, pitch)
+        b.set(ids, listed.tokens)
+        b.store(ids, Cell.IDS)
+
+
 def _store_product(c: Context, product: int, value: int, factor: int, cell: int) -> None:
     c.b.emit("S_MUL_INT", product, value, c.b.const(factor))
     c.b.store(product, cell)
@@ -108,7 +159,9 @@ def _load_masks(c: Context, tail: int) -> None:
 def _embed(c: Context, pitch: int) -> None:
     """Gather the rows of all query tokens, block by block."""
     b, v, count = c.b, c.vectors, c.kind.q_rows
-    b.h_rows(count, c.dims.hidden.width, 0)
+    if c.listed is not None:
+        _list_tokens(c, pitch)
+    b.h_rows(c.query_rows, c.dims.hidden.width, 0)
     for block, table in enumerate(c.tensors.embedding):
         b.address(A_TABLES, table.base)
         with c.offset(Cell.IDS, 0) as ids:
@@ -118,7 +171,7 @@ def _embed(c: Context, pitch: int) -> None:
 
 
 def _layers(c: Context) -> None:
-    first = c.vectors.activations(c.vectors.x)
+    first = c.activations(c.vectors.x)
     c.phase("norm")
     for block in range(c.dims.hidden.blocks):
         norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
@@ -157,7 +210,7 @@ def _layer(c: Context) -> None:
     """One layer. The sums of squares of its rows are there already: the layer before left them."""
     v = c.vectors
     c.phase("norm")
-    norms.finish(c, v.activations(v.x), v.normed)
+    norms.finish(c, c.activations(v.x), v.normed)
     c.stream.begin(c.layer_plan)
     attention(c)
     output_projection(c)

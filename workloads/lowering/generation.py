@@ -13,7 +13,7 @@ from workloads.forwards import Forward, Schedule, Window, evidence_notes, requir
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, Cell, Context, Tensors, Tiling
+from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, Cell, Context, Listed, Tensors, Tiling
 from workloads.lowering.dims import Dims, make_dims
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
@@ -53,7 +53,7 @@ class _Generation:
     ) -> None:
         self.options = options
         self.forwards = forwards
-        self.rounds = make_rounds(forwards, view.hlen)
+        self.rounds = make_rounds(forwards, view)
         self.sequences = forwards[0].sequences
         kinds = self.rounds.classes
         self.dims: Dims
@@ -61,7 +61,7 @@ class _Generation:
         self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
         self.extent = Extent(
             sequences=self.sequences,
-            positions=cache_rows(max(forward.kv_rows for forward in forwards)),
+            positions=cache_rows(self.rounds.positions),
             head_rows=max(kind.head_rows for kind in kinds),
             key_tiles=max(kind.key_tiles for kind in kinds),
             masks=any(kind.masked or kind.causal for kind in kinds),
@@ -75,7 +75,8 @@ class _Generation:
         self.hbm: HbmMap
         self.tensors: Tensors
         self.hbm, self.tensors = place_tensors(self.dims, options, self.extent)
-        ends = (forward.q_start + forward.q_rows for forward in forwards if forward.kind != "decode")
+        starts = zip(forwards, self.rounds.kinds, strict=True)
+        ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
         pitch = max(ends, default=0)
         self.tables: Tables = make_tables(self.dims, self.rounds, self.tensors, self.sequences, pitch)
         self.b = Builder()
@@ -116,8 +117,9 @@ class _Generation:
     def _round(self) -> None:
         b = self.b
         contexts = [self._context(index) for index in range(len(self.rounds.classes))]
-        if contexts[0].kind.kind not in ("prefill", "decode"):
-            emit_masks(b, self._sampling(contexts[0]))
+        marked = [c for c in contexts if c.kind.head_rows and c.kind.kind not in ("prefill", "decode")]
+        if marked:
+            emit_masks(b, self._sampling(marked[0]))
         for index, context in enumerate(contexts):
             self._forwards(index, context)
         if self.tables.round_words:
@@ -158,8 +160,13 @@ class _Generation:
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
             layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
             positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
-            table=self.tables.layers, tiling=tiling,
+            table=self.tables.layers if kind.head_rows else self.tables.stores, listed=self._listed(kind), tiling=tiling,
         )  # fmt: skip
+
+    def _listed(self, kind: ForwardClass) -> Listed | None:
+        tables = self.tables
+        listed = Listed(positions=tables.positions, tokens=tables.listed, pitch=tables.token_pitch)
+        return listed if kind.scattered else None
 
     def _tiling(self, kind: ForwardClass, vectors: VectorPlan) -> Tiling:
         """Row tiles of a class, the last of which may be shorter."""
@@ -201,7 +208,7 @@ class _Generation:
             int_mem=self.tables.images,
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
-            ideal=ideal_work(self.dims, options, self.forwards, passes),
+            ideal=ideal_work(self.dims, options, self.rounds, passes),
             notes=(*evidence_notes(schedule), *self._notes(passes)),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
@@ -222,7 +229,7 @@ class _Generation:
             "core.hlen": view.hlen,
             "matrix_sram.capacity": matrix_bytes(self.matrix.cells),
             "vector_sram.capacity": self._vector_bytes(vectors),
-            "scalar_memory.int_words": self.tables.tokens + self.sequences * self.tables.token_pitch,
+            "scalar_memory.int_words": self.tables.end,
             "kv_engine.slots": self._slots(),
             "memory.capacity": capacity,
         }

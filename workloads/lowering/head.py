@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
+from workloads.lowering.builder import Word
 from workloads.lowering.context import A_LOGITS, FP_SCRATCH, MXFP8, Cell, Context
 from workloads.lowering.parallel import meet
 from workloads.lowering.sampling import emit_sampling
@@ -18,11 +19,11 @@ def head_norm(c: Context) -> None:
     """Normalise the rows that meet the LM head, to the place of normalised rows."""
     c.phase("norm")
     v = c.vectors
-    if c.tiling is None and v.head_rows == v.rows:
-        source = v.activations(v.x)
+    if c.tiling is None and v.head_rows == v.rows and not (c.kind.head_varies or c.rows_vary or c.kind.scattered):
+        source = c.activations(v.x)
         norms.finish(c, source, v.normed)  # the last projection left the sums of squares
         return
-    source = v.head(v.compact)
+    source = c.head(v.compact)
     if c.tiling is None:
         _copy_rows(c, source)
     else:
@@ -32,13 +33,30 @@ def head_norm(c: Context) -> None:
 
 def _copy_rows(c: Context, target: Rows) -> None:
     b, v, kind = c.b, c.vectors, c.kind
-    b.v_rows(kind.head_rows)
+    if kind.head_scattered:
+        _copy_scattered(c, target)
+        return
+    b.v_rows(c.head_rows)
     for block in range(c.dims.hidden.blocks):
         for sequence in range(v.sequences):
             place = v.x + block * v.rows + sequence * kind.q_rows
             with c.offset(Cell.HEAD, place * c.dims.view.vlen) as source:
                 copy = target.base + block * target.pitch + sequence * kind.head_rows
                 b.emit("V_ADD_VF", c.v(copy), source, 0)
+
+
+def _copy_scattered(c: Context, target: Rows) -> None:
+    """The same where rows stand anywhere among the query rows: one by one."""
+    b, v, kind, vlen = c.b, c.vectors, c.kind, c.dims.view.vlen
+    for block in range(c.dims.hidden.blocks):
+        for sequence in range(v.sequences):
+            place = v.x + block * v.rows + sequence * kind.q_rows
+            copy = target.base + block * target.pitch + sequence * kind.head_rows
+            with c.offset(Cell.HEAD, place * vlen) as source, b.reg(copy * vlen) as row, b.loop_of(c.head_rows):
+                b.v_rows(1)
+                b.emit("V_ADD_VF", row, source, 0)
+                b.add(source, vlen)
+                b.add(row, vlen)
 
 
 def lm_head(c: Context, plan: SamplingPlan) -> None:
@@ -49,7 +67,7 @@ def lm_head(c: Context, plan: SamplingPlan) -> None:
     if online:
         emit_online_start(c.b, plan)
     c.stream.begin(c.head_plan)
-    source = v.head(v.normed)
+    source = c.head(v.normed)
     for chunk, gemm in enumerate(c.head_plan.stage.gemms):
         place = v.logits + chunk % v.logit_buffers * v.head_rows
         if c.options.logits == "onchip":
@@ -65,7 +83,7 @@ def lm_head(c: Context, plan: SamplingPlan) -> None:
 def _spill(c: Context, chunk: int, place: int) -> None:
     """Store a chunk's rows to [sequence][chunk][row][lane]."""
     b, kind, vlen = c.b, c.kind, c.dims.view.vlen
-    b.h_rows(kind.head_rows, vlen, 0)
+    b.h_rows(c.head_rows, vlen, 0)
     for sequence in range(c.vectors.sequences):
         row = (sequence * c.dims.chunks + chunk) * kind.head_rows
         with c.offset(Cell.LOGITS, row * vlen) as target:
@@ -77,7 +95,10 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
     v, kind, vlen = c.vectors, c.kind, c.dims.view.vlen
     chunks = c.dims.chunks
     mode, buffer, vectors, group = c.options.logits, v.sampling, v.sampling_vectors, 1
-    if mode == "spill":
+    single = kind.head_varies or kind.gap_rows > 0 or kind.score != "confidence"
+    if mode == "spill" and single:
+        mode = "rows" if vectors >= (2 + (kind.score != "confidence")) * chunks else "edge"
+    elif mode == "spill":
         group = rows_per_load(kind.head_rows, chunks, vectors)
         if group == 0:
             mode, group = "edge", 1
@@ -91,7 +112,9 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         greedy=kind.kind in ("prefill", "decode"), buffer=buffer, buffer_vectors=vectors, group_rows=group,
         masks=MASKS, confidence=CONFIDENCE, transfer=TRANSFER, fp_base=FP_SCRATCH, x0=sampled,
         x_register=registers[0], x_pitch=token_pitch, k_register=registers[1], hbm=A_LOGITS,
-        scalars=(1, 2, 3, 4, 5, 6),
+        scalars=(1, 2, 3, 4, 5, 6, 7),
+        sampled=Word(Cell.SAMPLED) if kind.head_varies else None,
+        pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows, score=kind.score,
     )  # fmt: skip
 
 

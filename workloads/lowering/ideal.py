@@ -7,11 +7,9 @@ norm 5 (square 1, sum 1 at best, scale 2, and the residual addition 2 where ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from archsim.isa.formats import FORMATS
 from workloads.forwards import Forward
-from workloads.lowering.classes import ForwardClass, classify
+from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
 from workloads.lowering.options import LoweringOptions
 
@@ -21,14 +19,13 @@ exp 1 + sum 8; negate, exp, add, reciprocal, two products; max 4 + subtract 2 + 
 
 
 def ideal_work(
-    dims: Dims, options: LoweringOptions, forwards: Sequence[Forward], passes: dict[ForwardClass, tuple[int, int]]
+    dims: Dims, options: LoweringOptions, rounds: Rounds, passes: dict[ForwardClass, tuple[int, int]]
 ) -> dict[str, dict[str, int]]:
     """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue."""
     out: dict[str, dict[str, int]] = {}
-    cache: dict[tuple[ForwardClass, int], dict[str, int]] = {}
-    for forward in forwards:
-        kind = classify(forward, dims.view.hlen)
-        key = (kind, forward.kv_rows)
+    cache: dict[tuple[ForwardClass, int, int, int, int], dict[str, int]] = {}
+    for forward, kind in zip(rounds.forwards, rounds.kinds, strict=True):
+        key = (kind, forward.kv_rows, forward.q_rows, forward.head_rows, forward.sampled_rows)
         if key not in cache:
             cache[key] = _work(dims, options, forward, passes[kind])
         for step in (forward.kind, "total"):
@@ -94,7 +91,8 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     """Weights once a pass (groups of sequences, x row tiles), KV rows, embedding rows, logits out and in again."""
     model = dims.model
     groups, tiles = passes
-    weights = options.weight_format.total_bytes(model.layers * model.layer_weights * tiles + model.head_weights)
+    head = model.head_weights if forward.head_rows else 0
+    weights = options.weight_format.total_bytes(model.layers * model.layer_weights * tiles + head)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = model.layers * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
     embedding = forward.sequences * forward.q_rows * FORMATS["bf16"].total_bytes(model.hidden)

@@ -13,7 +13,7 @@ def add_squares(c: Context, source: Rows, block: int, scratch: int) -> None:
     """Add one column block's squares to the row statistics; `scratch` takes as many vectors as rows."""
     b, vlen = c.b, c.dims.view.vlen
     width = c.dims.hidden.width
-    b.v_rows(source.rows)
+    b.v_rows(source.count)
     b.v_seg(vlen)
     place = source.base + block * source.pitch
     b.emit("V_MUL_VV", c.v(scratch), c.v(place), c.v(place))
@@ -34,7 +34,7 @@ def finish(c: Context, source: Rows, target: int) -> None:
     b.emit("V_MUL_VF", c.v(statistics), c.v(statistics), _MEAN)
     b.emit("V_ADD_VF", c.v(statistics), c.v(statistics), _EPSILON)
     b.emit("V_RSQRT_V", c.v(statistics), c.v(statistics))
-    b.v_rows(source.rows)
+    b.v_rows(source.count)
     b.v_seg(vlen)
     for block in range(c.dims.hidden.blocks):
         place = source.base + block * source.pitch

@@ -84,7 +84,7 @@ class Reduction:
             v = self.c.vectors
             for _ in range(self.c.dims.hidden.blocks // self.pieces):
                 block = self._squared
-                norms.add_squares(self.c, v.activations(v.x), block, v.normed + block * v.rows)
+                norms.add_squares(self.c, self.c.activations(v.x), block, v.normed + block * v.rows)
                 self._squared += 1
         self._gathering = None
 

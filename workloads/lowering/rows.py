@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.context import A_KV, A_TABLES, BF16, Cell, Context
 from workloads.lowering.options import KV_SCHEMES
 
@@ -9,7 +10,7 @@ from workloads.lowering.options import KV_SCHEMES
 def add_bias(c: Context, target: int, index: int) -> None:
     """Add bias vector `index` of the layer to all rows, where the model has biases."""
     if c.dims.model.qkv_bias:
-        c.b.v_rows(c.vectors.rows, 1, 0)
+        c.b.v_rows(c.all_rows, 1, 0)
         c.b.emit("V_ADD_VV", c.v(target), c.v(target), c.v(c.vectors.bias + index))
 
 
@@ -18,9 +19,8 @@ def rotate(c: Context, target: int) -> None:
     b, v = c.b, c.vectors
     for sequence in range(v.sequences):
         for start in range(0, c.kind.q_rows, v.scratch_rows):
-            rows = min(v.scratch_rows, c.kind.q_rows - start)
             part = target + sequence * c.kind.q_rows + start
-            b.v_rows(rows)
+            b.v_rows(c.part(start, v.scratch_rows, c.kind.q_rows))
             b.emit("V_ROT_SEG", c.v(v.scratch), c.v(part))
             b.emit("V_MUL_VV", c.v(v.scratch), c.v(v.scratch), c.v(v.sines + start))
             b.emit("V_MUL_VV", c.v(part), c.v(part), c.v(v.cosines + start))
@@ -30,7 +30,7 @@ def rotate(c: Context, target: int) -> None:
 def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
     """Calibrate (where every row of the cache is written anew), quantise and store all rows."""
     b, rows = c.b, c.kind.q_rows
-    b.v_rows(rows)
+    b.v_rows(c.query_rows)
     b.stride(c.dims.kv.width)
     scheme = KV_SCHEMES[c.options.kv_scheme]
     renews = calibrates(c)
@@ -42,16 +42,45 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
         ):
             if renews:
                 b.emit("K_CALIB", c.v(place), slot, 1)
+            if c.listed is not None:
+                _store_listed(c, c.listed.positions, place, (slot, target))
+                continue
             b.emit("K_STORE", target, c.v(place), A_KV, slot, scheme)
+
+
+def _store_listed(c: Context, positions: int, source: int, registers: tuple[int, int]) -> None:
+    """Store rows that stand anywhere: one by one, and what is a run as one; `registers`: slot, first K or V row."""
+    b, vlen, width = c.b, c.dims.view.vlen, c.dims.kv.width
+    scheme = KV_SCHEMES[c.options.kv_scheme]
+    slot, target = registers
+    with b.reg(positions) as place, b.reg(source * vlen) as row, b.reg() as offset:
+        for rows, trips in ((1, Word(Cell.LOOSE)), (Word(Cell.RUN), Word(Cell.RUNS))):
+            with b.loop_of(trips):
+                b.v_rows(rows)
+                b.stride(width)
+                _position(b, offset, place, rows)
+                b.emit("S_MUL_INT", offset, offset, b.const(width))
+                b.emit("S_ADD_INT", offset, offset, target)
+                b.emit("K_STORE", offset, row, A_KV, slot, scheme)
+                b.add(place, 1)
+                b.add(row, vlen)
+
+
+def _position(b: Builder, register: int, place: int, rows: Count) -> None:
+    """register = the position of a row that stands alone, or of the first row of the run behind those."""
+    if rows == 1:
+        b.emit("S_LD_INT", register, place, 0)
+    else:
+        b.load(register, Cell.LOOSE)
 
 
 def fold(c: Context, target: int, group: int, *, value: bool) -> None:
     """Multiply all rows of a query group by the channel scales of their sequence's cache."""
     for sequence in range(c.vectors.sequences):
-        fold_unit(c, target + sequence * c.kind.q_rows, c.kind.q_rows, sequence, group, value=value)
+        fold_unit(c, target + sequence * c.kind.q_rows, c.query_rows, sequence, group, value=value)
 
 
-def fold_unit(c: Context, target: int, rows: int, sequence: int, group: int, *, value: bool) -> None:
+def fold_unit(c: Context, target: int, rows: Count, sequence: int, group: int, *, value: bool) -> None:
     """Multiply rows of one sequence by the channel scales of its cache, where there are any."""
     if not c.options.smoothed:
         return
@@ -66,11 +95,36 @@ def load_rope(c: Context, position: int, offset: int) -> None:
     """Cosines and sines of the query rows: [cos|sin][position][lane] in HBM."""
     b, v, vlen = c.b, c.vectors, c.dims.view.vlen
     b.address(A_TABLES, c.tensors.rope.base)
-    b.h_rows(c.kind.q_rows, vlen, 0)
+    b.h_rows(c.query_rows, vlen, 0)
+    if c.listed is not None:
+        _load_listed_rope(c, c.listed.positions)
+        return
     b.emit("S_MUL_INT", offset, position, b.const(vlen))
     b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, BF16)
     b.add(offset, c.positions * vlen)
     b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, BF16)
+
+
+def _load_listed_rope(c: Context, positions: int) -> None:
+    """The same of rows that stand anywhere: one by one, and what is a run as one."""
+    b, v, vlen = c.b, c.vectors, c.dims.view.vlen
+    with (
+        b.reg(positions) as place,
+        b.reg(v.cosines * vlen) as cosines,
+        b.reg(v.sines * vlen) as sines,
+        b.reg() as offset,
+    ):
+        for rows, trips in ((1, Word(Cell.LOOSE)), (Word(Cell.RUN), Word(Cell.RUNS))):
+            with b.loop_of(trips):
+                b.h_rows(rows, vlen, 0)
+                _position(b, offset, place, rows)
+                b.emit("S_MUL_INT", offset, offset, b.const(vlen))
+                b.emit("H_PREFETCH_V", cosines, offset, A_TABLES, 0, BF16)
+                b.add(offset, c.positions * vlen)
+                b.emit("H_PREFETCH_V", sines, offset, A_TABLES, 0, BF16)
+                b.add(place, 1)
+                b.add(cosines, vlen)
+                b.add(sines, vlen)
 
 
 def calibrates(c: Context) -> bool:

@@ -10,6 +10,7 @@ Modes, by where the logits are:
     spill   in HBM [sequence][chunk][row][VLEN] as MXFP8; groups of rows are loaded ahead into two or
             more buffers, on chip [row][chunk]
     onchip  in Vector SRAM [chunk][row of all sequences] already
+    rows    in HBM as for spill, but rows are loaded one by one, as their number is read from a table
     edge    in HBM as for spill, but not even one row fits twice: each row's chunks are loaded in
             groups, once for the maximum and once more for the sum
 The single-pass form that follows the LM head chunk by chunk is `sampling_online`.
@@ -24,18 +25,10 @@ import attrs
 
 from workloads.lowering.builder import Builder
 from workloads.lowering.sampling_plan import SamplingPlan
+from workloads.lowering.sampling_scores import Bank, emit_distances, emit_score
 
 MXFP8 = 3
 """Precision operand of the logits' transfers."""
-
-
-@attrs.frozen
-class Bank:
-    """Registers of one row in flight: gp of the token, f registers of maximum and sum."""
-
-    token: int
-    maximum: int
-    total: int
 
 
 @attrs.frozen
@@ -80,11 +73,15 @@ def emit_transfer(builder: Builder, plan: SamplingPlan, sequence: int) -> None:
     builder.v_rows(1)
     builder.v_lanes(0)
     with builder.reg((plan.masks + sequence) * plan.vlen) as mask, builder.reg() as x:
-        emit("S_MAP_V_FP", const(confidence), const(plan.fp_base), 0, const(plan.rows))
-        emit("V_TOPK_MASK", const(transfer), const(confidence), mask, plan.k_register, const(plan.rows))
+        if plan.sampled is not None:  # every sampled row is masked: e^0
+            emit("V_SUB_VV", mask, mask, mask)
+            emit("V_EXP_V", mask, mask)
+        rows = plan.row_count
+        emit("S_MAP_V_FP", const(confidence), const(plan.fp_base), 0, builder.count(rows))
+        emit("V_TOPK_MASK", const(transfer), const(confidence), mask, plan.k_register, builder.count(rows))
         emit("S_ADD_INT", x, plan.x_register, const(sequence * plan.x_pitch))
-        emit("S_SELECT_INT", const(tokens), const(tokens), x, mask, const(plan.rows))
-        emit("S_SELECT_INT", x, const(tokens), x, const(transfer), const(plan.rows))
+        emit("S_SELECT_INT", const(tokens), const(tokens), x, mask, builder.count(rows))
+        emit("S_SELECT_INT", x, const(tokens), x, const(transfer), builder.count(rows))
         emit("V_SUB_VV", mask, mask, const(transfer))
 
 
@@ -104,13 +101,17 @@ class _Sampling:
     def run(self) -> None:
         """Emit the whole phase."""
         make_minus_infinity(self.builder, self.minus_infinity)
-        self._start(Bank(0, *self.plan.scalars[:2]))
+        self._start(self._bank(0, odd=False))
         if self.plan.mode == "spill":
             self._spill()
             return
         for sequence in range(self.plan.sequences):
+            if self.plan.gap_rows:
+                self._gaps(sequence)
             if self.plan.mode == "onchip":
                 self._onchip(sequence)
+            elif self.plan.mode == "rows":
+                self._single_rows(sequence)
             else:
                 self._edge(sequence)
             self._close(sequence)
@@ -156,6 +157,57 @@ class _Sampling:
         self._cover(plan.chunks, plan.sequences * plan.rows, last=True)
         self._rows(sequence, 0, plan.rows, (plan.buffer + sequence * plan.rows) * plan.vlen, plan.vlen, self._whole_row)
 
+    def _single_rows(self, sequence: int) -> None:
+        plan = self.plan
+        start = plan.offset(sequence, 0)
+        with self.builder.reg(start) as first:
+            self._load_row(first, 0)
+        self._rows(sequence, 0, plan.rows, start, plan.vlen, self._loaded_row)
+
+    def _gaps(self, sequence: int) -> None:
+        """Distance of the two largest logits of the first rows, to FP_MEM behind the confidences."""
+        plan, builder, emit = self.plan, self.builder, self.emit
+        maximum, nearest = plan.scalars[2:4]
+        with (
+            builder.reg(plan.offset(sequence, 0)) as row,
+            builder.reg(plan.fp_base + plan.rows) as words,
+            builder.reg() as token,
+            builder.loop(plan.gap_rows),
+        ):
+            self._load_row(row, 0)
+            self._cover(plan.chunks, 1, last=True)
+            for scalar in (maximum, nearest):
+                emit("S_ADD_FP", scalar, self.minus_infinity, 0)
+            with builder.reg(plan.buffer * plan.vlen) as address:
+                emit("V_RED_MAX_IDX", token, address, 0, maximum)
+                emit("V_SUB_VF", address, address, maximum)
+                emit_distances(builder, address, address)
+                emit("V_RED_MAX", nearest, address)
+            emit("S_RECI_FP", nearest, nearest)
+            emit("S_ST_FP", nearest, words)
+            builder.add(words, 1)
+            builder.add(row, plan.vlen)
+
+    def _load_row(self, offset: int, buffer: int) -> None:
+        """One row's chunks, to buffer 0 or 1."""
+        plan, builder = self.plan, self.builder
+        builder.h_rows(plan.chunks, plan.vlen, 0)
+        builder.stride(plan.rows * plan.vlen)
+        target = builder.const((plan.buffer + buffer * plan.chunks) * plan.vlen)
+        self.emit("H_PREFETCH_V", target, offset, plan.hbm, 1, MXFP8)
+
+    def _loaded_row(self, bank: Bank, row: int) -> None:
+        """`row` holds the HBM offset of a row that is loaded; load the next one, then work on this one."""
+        plan, builder = self.plan, self.builder
+        buffer = bank.index
+        with builder.reg() as following:
+            self.emit("S_ADDI_INT", following, row, 0)
+            builder.add(following, plan.vlen)
+            self._load_row(following, 1 - buffer)
+        self._cover(plan.chunks, 1, last=True)
+        with builder.reg((plan.buffer + buffer * plan.chunks) * plan.vlen) as address:
+            self._whole_row(bank, address)
+
     def _edge(self, sequence: int) -> None:
         plan = self.plan
         self._rows(sequence, 0, plan.rows, plan.offset(sequence, 0), plan.vlen, self._row_in_parts)
@@ -179,33 +231,53 @@ class _Sampling:
             row = stack.enter_context(builder.reg(place))
             words = stack.enter_context(builder.reg(plan.fp_base + first))
             tokens = stack.enter_context(builder.reg(plan.x0 + sequence * plan.rows + first))
-            even = Bank(stack.enter_context(builder.reg()), *plan.scalars[:2])
-            odd = Bank(stack.enter_context(builder.reg()), *plan.scalars[2:4])
-            if rows > 1:
-                with builder.loop(rows // 2):
+            even = self._bank(stack.enter_context(builder.reg()), odd=False)
+            odd = self._bank(stack.enter_context(builder.reg()), odd=True)
+            if rows > 1 or plan.pairs is not None:
+                with builder.loop_of(rows // 2 if plan.pairs is None else plan.pairs):
                     work(even, row)
                     builder.add(row, pitch)
-                    self._start(odd)
-                    self._finish(even, words, tokens, 0)
-                    self._start(even)
+                    self._next_bank(odd, even, words, tokens)
+                    if odd.maximum != even.maximum:
+                        self._start(even)
                     work(odd, row)
                     builder.add(row, pitch)
                     self._finish(odd, words, tokens, 1)
+                    if odd.maximum == even.maximum:
+                        self._start(even)
                     self.emit("S_ADDI_INT", words, words, 2)
                     self.emit("S_ADDI_INT", tokens, tokens, 2)
-            if rows % 2:
+            if rows % 2 and plan.pairs is None:
                 work(even, row)
                 self._finish(even, words, tokens, 0)
                 self._start(even)
+
+    def _bank(self, token: int, *, odd: bool) -> Bank:
+        scalars = self.plan.scalars
+        first = 0 if self.plan.score == "entropy" else 2 * odd  # whose logarithm takes the other registers
+        weighted = 0 if self.plan.score == "confidence" else scalars[5 + odd]
+        return Bank(int(odd), token, scalars[first], scalars[first + 1], weighted)
+
+    def _next_bank(self, odd: Bank, even: Bank, words: int, tokens: int) -> None:
+        """Start on the odd row and finish the even one, in that order unless they share registers."""
+        if odd.maximum != even.maximum:
+            self._start(odd)
+        self._finish(even, words, tokens, 0)
+        if odd.maximum == even.maximum:
+            self._start(odd)
 
     def _start(self, bank: Bank) -> None:
         self.emit("S_ADD_FP", bank.maximum, self.minus_infinity, 0)
         if not self.plan.greedy:
             self.emit("S_ADD_FP", bank.total, 0, 0)
+        if self.plan.score == "entropy":
+            self.emit("S_ADD_FP", bank.weighted, 0, 0)
+        elif self.plan.score == "margin":
+            self.emit("S_ADD_FP", bank.weighted, self.minus_infinity, 0)
 
     def _finish(self, bank: Bank, words: int, tokens: int, index: int) -> None:
         if not self.plan.greedy:
-            self.emit("S_RECI_FP", bank.total, bank.total)
+            emit_score(self.builder, self.plan.score, bank, self.plan.scalars[2:4])
             self.emit("S_ST_FP", bank.total, words, index)
         self.emit("S_ST_INT", bank.token, tokens, index)
 
@@ -215,14 +287,28 @@ class _Sampling:
             self._sum(bank, row)
 
     def _sum(self, bank: Bank, address: int) -> None:
-        self.emit("V_SUB_VF", address, address, bank.maximum)
-        self.emit("V_EXP_V", address, address)
-        self.emit("V_RED_SUM", bank.total, address)
+        plan, emit = self.plan, self.emit
+        emit("V_SUB_VF", address, address, bank.maximum)
+        if plan.score == "confidence":
+            emit("V_EXP_V", address, address)
+            emit("V_RED_SUM", bank.total, address)
+            return
+        copy = self.builder.const((plan.buffer + 2 * plan.part) * plan.vlen)
+        if plan.score == "entropy":
+            emit("V_EXP_V", copy, address)
+            emit("V_RED_SUM", bank.total, copy)
+            emit("V_MUL_VV", address, address, copy)
+            emit("V_RED_SUM", bank.weighted, address)
+        else:
+            emit_distances(self.builder, copy, address)
+            emit("V_RED_MAX", bank.weighted, copy)
+            emit("V_EXP_V", address, address)
+            emit("V_RED_SUM", bank.total, address)
 
     def _row_in_parts(self, bank: Bank, row: int) -> None:
         """Edge mode: `row` holds the row's HBM offset; its chunks come in parts, for the maximum first."""
         plan, builder = self.plan, self.builder
-        part = plan.buffer_vectors // 2
+        part = plan.part
         for reduce in ("max",) if plan.greedy else ("max", "sum"):
             with builder.reg() as offset:
                 self.emit("S_ADDI_INT", offset, row, 0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
+from workloads.lowering.builder import Count
 
-MODES = ("spill", "onchip", "edge")
+MODES = ("spill", "rows", "onchip", "edge")
 
 
 @attrs.frozen(kw_only=True)
@@ -25,7 +26,11 @@ class SamplingPlan:
     x_pitch       INT_MEM words from one sequence's tokens to the next one's
     k_register    gp that holds how many positions of each sequence take their token
     hbm           a register of the logits; `hbm_offset` elements from there to the first
-    scalars       f registers that may be overwritten: 5
+    scalars       f registers that may be overwritten: 5, or 7 where the score is no confidence
+    sampled       rows that are sampled, and pairs of them: words where forwards that share code have different
+    pairs         numbers of them, all of masked positions; then `rows` is the most, and mode spill loads single rows
+    gap_rows      rows whose two largest logits are compared as well
+    score         what rows are chosen by: confidence, margin or entropy
     """
 
     sequences: int
@@ -48,6 +53,10 @@ class SamplingPlan:
     hbm: int = 0
     hbm_offset: int = 0
     scalars: tuple[int, ...] = (1, 2, 3, 4, 5)
+    sampled: Count | None = None
+    pairs: Count | None = None
+    gap_rows: int = 0
+    score: str = "confidence"
 
     @property
     def chunks(self) -> int:
@@ -59,6 +68,21 @@ class SamplingPlan:
         """Valid lanes of a row's last chunk, 0 where all are."""
         return self.vocab % self.vlen
 
+    @property
+    def copied(self) -> bool:
+        """Whether a row's logits are held twice while it is worked on."""
+        return self.score != "confidence"
+
+    @property
+    def part(self) -> int:
+        """Chunks that are worked on at once, where rows are loaded one by one; a copy of them lies behind two parts."""
+        return self.chunks if self.mode == "rows" else self.buffer_vectors // (2 + self.copied)
+
+    @property
+    def row_count(self) -> Count:
+        """Rows to be sampled."""
+        return self.rows if self.sampled is None else self.sampled
+
     def offset(self, sequence: int, row: int) -> int:
         """HBM element offset of the first chunk of a row."""
         return self.hbm_offset + (sequence * self.chunks * self.rows + row) * self.vlen
@@ -66,12 +90,16 @@ class SamplingPlan:
     def check(self) -> None:
         """Raise WorkloadError where the plan has no mode of ours or too little room."""
         needed = {
+            "rows": 2 * self.chunks + self.copied * self.chunks,
             "spill": 2 * self.group_rows * self.chunks,
             "onchip": self.sequences * self.rows * self.chunks,
-            "edge": 2,
+            "edge": 2 + self.copied,
         }
         if self.mode not in needed:
             raise WorkloadError(f"sampling mode: {self.mode!r}; expected one of {', '.join(MODES)}")
+        if (self.copied and self.mode == "onchip") or (self.gap_rows and self.mode in ("onchip", "edge")):
+            wanted = "rows by " + self.score if self.copied else "comparing two logits"
+            raise WorkloadError(f"sampling, {self.mode}: {wanted}; expected logits spilled, and two rows to fit")
         if self.buffer_vectors < needed[self.mode]:
             found = f"sampling, {self.mode}: {self.buffer_vectors} vectors for logits"
             raise WorkloadError(f"{found}; expected at least {needed[self.mode]}")

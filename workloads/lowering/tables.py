@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ROW_FIELDS, Rounds, classify, row_fields
+from workloads.lowering.classes import ROW_FIELDS, Rounds, row_fields
 from workloads.lowering.context import LAYER_ROW, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.forward import Fields
@@ -21,6 +23,12 @@ class Tables:
     """Addresses in INT_MEM, the image of every core, and how each class reads its fields."""
 
     layers: int
+    stores: int
+    """The layers' table of forwards without LM head, where there are any."""
+    positions: int
+    """Rows that stand anywhere: their positions, as many as a canvas has."""
+    listed: int
+    """Tokens of such rows."""
     round_words: int
     """Length of a round's row; 0: the rounds need no table."""
     forward_words: int
@@ -30,6 +38,7 @@ class Tables:
     tokens: int
     token_pitch: int
     sampled: int
+    end: int
     images: tuple[tuple[int, ...], ...]
 
 
@@ -43,12 +52,17 @@ def make_tables(dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, to
         if trips[-1] is not None:
             per_round.append(counts)
     layers = FIRST_TABLE
-    round_table = layers + LAYER_ROW * (dims.model.layers + 1)
+    stores = layers + LAYER_ROW * (dims.model.layers + 1)
+    has_stores = any(kind.head_rows == 0 for kind in rounds.classes)
+    round_table = stores + has_stores * LAYER_ROW * (dims.model.layers + 1)
     forward_table = round_table + len(per_round) * len(rounds.trips)
     sampled = forward_table + len(per_forward) * len(rounds.forwards)
     head_rows = max(kind.head_rows for kind in rounds.classes)
     tokens = sampled + sequences * head_rows + SLACK
-    end = tokens + sequences * token_pitch
+    positions = tokens + sequences * token_pitch
+    scattered = any(kind.scattered for kind in rounds.classes)
+    listed = positions + scattered * token_pitch
+    end = listed + scattered * sequences * token_pitch
     if end > dims.view.int_words:
         found = f"tables and tokens of {sequences} sequences take {end} words of INT_MEM"
         raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.int_words}")
@@ -65,24 +79,37 @@ def make_tables(dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, to
             words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
         if tensors.spill:
             words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
-        images.append(tuple(words + _layer_rows(dims, tensors, core) + shared))
+        words += _layer_rows(dims, tensors, core, head=True)
+        words += _layer_rows(dims, tensors, core, head=False) if has_stores else []
+        words += shared
+        if scattered:
+            words += [0] * (positions - len(words)) + _spread(token_pitch)
+        images.append(tuple(words))
     return Tables(
-        layers=layers, round_words=len(per_round), forward_words=len(per_forward), trips=tuple(trips), fields=fields,
-        tokens=tokens, token_pitch=token_pitch, sampled=sampled, images=tuple(images),
+        layers=layers, stores=stores, positions=positions, listed=listed, round_words=len(per_round), forward_words=len(per_forward), trips=tuple(trips), fields=fields,
+        tokens=tokens, token_pitch=token_pitch, sampled=sampled, end=end, images=tuple(images),
     )  # fmt: skip
 
 
-def _layer_rows(dims: Dims, tensors: Tensors, core: int) -> list[int]:
+def _spread(rows: int) -> list[int]:
+    """Every row once, neighbours far apart: the list from which scattered rows are taken."""
+    stride = next(step for step in range(rows * 5 // 8 + 1, 2 * rows + 2) if math.gcd(step, rows) == 1)
+    return [index * stride % rows for index in range(rows)]
+
+
+def _layer_rows(dims: Dims, tensors: Tensors, core: int, *, head: bool) -> list[int]:
+    """Every layer's row, and one with the base of what follows them: the LM head, or the first layer again."""
     words: list[int] = []
     for layer in range(dims.model.layers):
         words += [*divmod(tensors.layers[core].at(layer), 1 << 32), *divmod(tensors.kv[core].at(layer), 1 << 32)]
-    return [*words, *divmod(tensors.head[core].base, 1 << 32), 0, 0]
+    follower = tensors.head[core].base if head else tensors.layers[core].at(0)
+    return [*words, *divmod(follower, 1 << 32), 0, 0]
 
 
 def _split_fields(rounds: Rounds, hlen: int) -> tuple[tuple[Fields, ...], list[list[int]], list[list[int]]]:
     """Fields of every class, columns of the round table, columns of the forward table."""
     rows = [row_fields(forward, hlen) for forward in rounds.forwards]
-    kinds = [rounds.classes.index(classify(forward, hlen)) for forward in rounds.forwards]
+    kinds = [rounds.classes.index(kind) for kind in rounds.kinds]
     starts = [*rounds.starts(), len(rows)]
     per_round: list[list[int]] = []
     per_forward: dict[str, list[int]] = {}

@@ -124,7 +124,7 @@ def _project(c: Context, plan: Plan) -> None:
         b.load(offset, Cell.ROW)
         b.emit("S_ADD_INT", position, position, offset)
         rows.load_rope(c, position, offset)
-    norms.norm(c, v.activations(v.x), v.normed)
+    norms.norm(c, c.activations(v.x), v.normed)
     c.stream.begin(plan)
     for gemm in plan.stage.gemms:
         kind, group = gemm.name[0], int(gemm.name[1:])
@@ -139,7 +139,7 @@ def _project_q(c: Context, group: int) -> None:
     v = c.vectors
     target = v.query + group * v.rows
     c.phase("qkv")
-    c.stream.gemm(f"q{group}", v.activations(v.normed), target)
+    c.stream.gemm(f"q{group}", c.activations(v.normed), target)
     rows.add_bias(c, target, 2 * c.dims.kv.blocks + group)
     c.phase("rope")
     rows.rotate(c, target)
@@ -150,7 +150,7 @@ def _project_kv(c: Context, group: int, *, value: bool) -> None:
     v, kv_group = c.vectors, c.dims.kv_group(group)
     target = v.value if value else v.key
     c.phase("qkv")
-    c.stream.gemm(f"{'v' if value else 'k'}{group}", v.activations(v.normed), target)
+    c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
     rows.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
     if not value:
         c.phase("rope")

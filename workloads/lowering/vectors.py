@@ -7,7 +7,6 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div, round_up
-from workloads.lowering.weights import Rows
 
 CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
 """Vectors at the bottom of Vector SRAM: confidences, chosen positions, position masks by sequence."""
@@ -63,14 +62,6 @@ class VectorPlan:
     tiles: int = 1
     """Row tiles that take turns through every layer; `rows` are one tile's (of the one sequence)."""
 
-    def activations(self, base: int) -> Rows:
-        """All rows at `base` as a GEMM operand."""
-        return Rows(base=base, rows=self.rows, pitch=self.rows)
-
-    def head(self, base: int) -> Rows:
-        """The LM-head rows at `base` as a GEMM operand."""
-        return Rows(base=base, rows=self.head_rows, pitch=self.head_rows)
-
 
 class _Stack:
     """Hands out consecutive vectors."""
@@ -114,7 +105,7 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     stack = _Stack(area)
     head = sequences * kind.head_rows
     compact = stack.take(dims.hidden.blocks * head)
-    buffers = max(1, min(4, (view.vector_vectors - stack.top) // head))
+    buffers = max(1, min(4, (view.vector_vectors - stack.top) // head)) if head else 0
     logits = stack.take(buffers * head)
     return VectorPlan(
         sequences=sequences, rows=rows, x=x, normed=normed, statistics=statistics, cosines=cosines, sines=sines,

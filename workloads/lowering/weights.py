@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import attrs
 
 from archsim.isa.formats import Format
-from workloads.lowering.builder import Builder
+from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.dims import Dims
 from workloads.lowering.stages import Fetch, Gemm, Plan, Use
 
@@ -20,6 +20,15 @@ class Rows:
     base: int
     rows: int
     pitch: int
+    count: Count = attrs.field(default=attrs.Factory(lambda self: self.rows, takes_self=True))
+    """Rows that there are, where `rows` is the most there may be."""
+    last: Word | None = None
+    """Rows of the last row tile, where `count` is a word."""
+
+    def row_tiles(self, blen: int) -> list[Count]:
+        """Rows of every row tile."""
+        sizes: list[Count] = [min(blen, self.rows - start) for start in range(0, self.rows, blen)]
+        return sizes if self.last is None else [*sizes[:-1], self.last]
 
 
 class Stream:
@@ -69,7 +78,7 @@ class Stream:
 
     def _segment(self, gemm: Gemm, use: Use, count: int, source: Rows, out: int) -> None:
         b, view = self.b, self.dims.view
-        full, ragged = divmod(source.rows, view.blen)
+        sizes = source.row_tiles(view.blen)
         looped = count > 1
         fetch = use.fetches[0] if looped else None
         if fetch is not None:
@@ -77,16 +86,15 @@ class Stream:
             b.m_fetch(fetch.count, fetch.elements)
         if len(use.reads) == 1:
             b.m_tiles(gemm.k_tiles, source.pitch)
-        if full == 0 or ragged == 0:
-            b.m_rows(view.blen if full else ragged)
-        tiles = full + (ragged > 0)
+        if len(set(sizes)) == 1:
+            b.m_rows(sizes[0])
         if not looped:
             self._single(use, source, out)
             for each in use.fetches:
                 self._fetch(each)
             return
         assert fetch is not None
-        if tiles <= 2:
+        if len(sizes) <= 2:
             self._unrolled(use, fetch, count, source, out)
         else:
             self._nested(use, fetch, count, source, out)
@@ -105,14 +113,10 @@ class Stream:
         slot, offset = self.b.const(fetch.slot * self.tile_cells), self.b.const(fetch.offset)
         self.b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
 
-    def _row_tiles(self, rows: int) -> list[int]:
-        blen = self.dims.view.blen
-        return [min(blen, rows - start) for start in range(0, rows, blen)]
-
     def _single(self, use: Use, source: Rows, out: int) -> None:
         """One n-tile by itself; its tiles may lie on both ends of the ring."""
         b, view = self.b, self.dims.view
-        sizes = self._row_tiles(source.rows)
+        sizes = source.row_tiles(view.blen)
         for index, rows in enumerate(sizes):
             b.m_rows(rows)
             vector, done = source.base + index * view.blen, 0
@@ -126,7 +130,7 @@ class Stream:
     def _unrolled(self, use: Use, fetch: Fetch, count: int, source: Rows, out: int) -> None:
         """A loop over n-tiles with one or two row tiles side by side."""
         b, view = self.b, self.dims.view
-        sizes = self._row_tiles(source.rows)
+        sizes = source.row_tiles(view.blen)
         step = view.blen * view.vlen
         with ExitStack() as stack:
             slot, offset, slot_step, offset_step = self._walkers(stack, use, fetch)
@@ -166,7 +170,9 @@ class Stream:
     def _nested(self, use: Use, fetch: Fetch, count: int, source: Rows, out: int) -> None:
         """A loop over n-tiles with an inner loop over full row tiles; a shorter last one follows it."""
         b, view = self.b, self.dims.view
-        full, ragged = divmod(source.rows, view.blen)
+        sizes = source.row_tiles(view.blen)
+        ragged = sizes[-1] if sizes[-1] != view.blen else None
+        full = len(sizes) - (ragged is not None)
         with ExitStack() as stack:
             slot, offset, slot_step, offset_step = self._walkers(stack, use, fetch)
             x = stack.enter_context(b.reg())
@@ -174,14 +180,14 @@ class Stream:
             row_step = stack.enter_context(b.reg(view.blen * view.vlen))
             stack.enter_context(b.loop(count))
             b.set(x, source.base * view.vlen)
-            if ragged:
+            if ragged is not None:
                 b.m_rows(view.blen)
             with b.loop(full):
                 b.emit("M_MM", slot, x)
                 b.emit("M_MM_WO", y, 0, 0)
                 b.emit("S_ADD_INT", x, x, row_step)
                 b.emit("S_ADD_INT", y, y, row_step)
-            if ragged:
+            if ragged is not None:
                 b.m_rows(ragged)
                 b.emit("M_MM", slot, x)
                 b.emit("M_MM_WO", y, 0, 0)
