@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -91,7 +92,7 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
             "ideal": ideal_bounds(machine.params, machine.memory, header.ideal.get("total", {})),
             "program": program_bounds(machine, phases, end_ps),
         },
-        committed_tokens=sum(int(f["committed"]) * int(f["sequences"]) for f in header.forwards) if complete else 0,
+        committed_tokens=sum(_committed(f) for f in header.forwards) if complete else 0,
         forwards=len(header.forwards),
         notes=header.notes,
         replayed_ps=machine.replayer.replayed_ps if machine.replayer else 0,
@@ -231,7 +232,7 @@ def _steps(machine: Machine, phases: tuple[PhaseRecord, ...]) -> tuple[StepRecor
                 step=step,
                 forwards=len(mine),
                 time_ps=sum(phase.time_ps for phase in own),
-                committed=sum(int(f["committed"]) * int(f["sequences"]) for f in mine),
+                committed=sum(_committed(f) for f in mine),
                 bounds={
                     "ideal": ideal_bounds(machine.params, machine.memory, header.ideal.get(step, {})),
                     "program": step_bounds(machine, own),
@@ -239,3 +240,8 @@ def _steps(machine: Machine, phases: tuple[PhaseRecord, ...]) -> tuple[StepRecor
             )
         )
     return tuple(records)
+
+
+def _committed(forward: Mapping[str, Any]) -> int:
+    """Tokens that a forward fixes in all the sequences that it fixes tokens in."""
+    return int(forward["committed"]) * int(forward.get("committing", forward["sequences"]))

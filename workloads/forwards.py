@@ -92,6 +92,8 @@ class Forward:
     """First position of the block being generated."""
     block_index: int
     step_in_block: int
+    committing: int | None = None
+    """Sequences that commit tokens, where not all do."""
     scattered: bool = False
     """The query rows or the rows they attend to are not contiguous; the starts are then those of the canvas."""
     loose_rows: int = 0

@@ -11,8 +11,9 @@ from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
 from workloads.lowering.builder import Builder
 from workloads.lowering.machine_view import MachineView
-from workloads.lowering.sampling import emit_masks, emit_sampling
+from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.sampling_transfer import emit_masks
 from workloads.sampler_published import MASK_TOKEN
 
 

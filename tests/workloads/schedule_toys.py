@@ -13,6 +13,7 @@ from workloads.schedules import SCHEDULES, build_schedule
 COMMON: dict[str, Any] = {"prompt": 16, "gen": 32, "block": 16, "steps": 4}
 OWN: dict[str, dict[str, Any]] = {
     "autoregressive": {"gen": 16},
+    "bd3lm": {"gen": 16},
     "context-init": {"gen": 16, "filled": 6},
     "daedal": {"initial_gen": 16, "max_gen": 32, "expansion_factor": 4, "eos_check": 8, "counts": "0 8 4+ 7"},
     "dinfer": {"prefix_look": 4, "after_look": 4},

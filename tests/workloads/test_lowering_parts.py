@@ -145,13 +145,13 @@ def test_grouped_heads_find_their_keys() -> None:
 
 
 def test_rounds_follow_blocks_and_visit_classes_in_order() -> None:
-    dual = make_rounds(list(build_schedule("llada", prompt=8, gen=16, block=8, cache="dual").forwards()), 128)
+    dual = make_rounds(list(build_schedule("llada", prompt=8, gen=16, block=8, cache="dual").forwards()), REFERENCE)
     assert [kind.kind for kind in dual.classes] == ["warm", "refine"]
     assert dual.trips == ((1, 7), (1, 7))
-    prefix = make_rounds(list(build_schedule("llada", prompt=8, gen=16, block=8, cache="prefix").forwards()), 128)
+    prefix = make_rounds(list(build_schedule("llada", prompt=8, gen=16, block=8, cache="prefix").forwards()), REFERENCE)
     assert [kind.q_rows for kind in prefix.classes] == [24, 16, 8]
     assert prefix.trips == ((1, 7, 0), (1, 0, 7))
-    decode = make_rounds(list(build_schedule("autoregressive", prompt=126, gen=6).forwards()), 128)
+    decode = make_rounds(list(build_schedule("autoregressive", prompt=126, gen=6).forwards()), REFERENCE)
     assert [(kind.kind, kind.key_tiles) for kind in decode.classes] == [("prefill", 1), ("decode", 1), ("decode", 2)]
     assert decode.trips == ((1, 2, 3),)
 
@@ -207,6 +207,6 @@ def test_uneven_cores_are_refused() -> None:
 
 
 def test_schedules_that_no_program_can_run_are_refused_with_the_reason() -> None:
-    schedule = build_schedule("dkv-greedy", prompt=8, gen=8, block=8)
-    with pytest.raises(WorkloadError, match="scattered over the canvas"):
+    schedule = build_schedule("dllm-cache", prompt=8, gen=8, block=8)
+    with pytest.raises(WorkloadError, match="layers and operators send different rows"):
         lower(MODEL, schedule, attrs.evolve(MESH, cores=1))

@@ -59,7 +59,7 @@ def plan(**changes: object) -> SamplingPlan:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "offchip"}, "sampling mode: 'offchip'; expected one of spill, onchip, edge"),
+        ({"mode": "offchip"}, "sampling mode: 'offchip'; expected one of spill, rows, onchip, edge"),
         ({"buffer_vectors": 19}, "sampling, spill: 19 vectors for logits; expected at least 20"),
         ({"mode": "onchip"}, "sampling, onchip: 20 vectors for logits; expected at least 80"),
         ({"mode": "edge", "buffer_vectors": 1}, "sampling, edge: 1 vectors for logits; expected at least 2"),

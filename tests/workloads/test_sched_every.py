@@ -12,7 +12,7 @@ from workloads.forwards import KINDS, Forward, schedule_json, summarize
 from workloads.schedules import SCHEDULES, build_schedule
 
 LENGTHS = {"daedal": 19} | dict.fromkeys(
-    ("autoregressive", "rho-eos", "context-init", "joint-sampling", "schema-scaffold"), 16
+    ("autoregressive", "bd3lm", "rho-eos", "context-init", "joint-sampling", "schema-scaffold"), 16
 )
 """Tokens of the toys that are not 32."""
 

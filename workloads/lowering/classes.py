@@ -11,7 +11,10 @@ from workloads.forwards import Forward
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.machine_view import MachineView
 
-ROW_FIELDS = ("q_start", "head_offset", "head_start", "committed", "tail", "q_rows", "head_rows", "sampled", "pairs", "loose", "run", "runs")
+ROW_FIELDS = (
+    "q_start", "head_offset", "head_start", "committed", "tail",
+    "q_rows", "head_rows", "sampled", "pairs", "loose", "run", "runs",
+)  # fmt: skip
 MOST_SHAPES = 16
 """Shapes that get code of their own. Where a window has more, forwards share code by numbers of tiles."""
 
@@ -78,7 +81,7 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
         "q_start": 0 if forward.scattered else forward.q_start,
         "head_offset": offset,
         "head_start": forward.head_start,
-        "committed": forward.committed,
+        "committed": forward.committed + forward.free_commits,
         "tail": (forward.kv_rows - 1) % hlen + 1,
         "q_rows": forward.q_rows,
         "head_rows": forward.head_rows,

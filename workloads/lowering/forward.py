@@ -7,8 +7,8 @@ from collections.abc import Callable
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
-from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 

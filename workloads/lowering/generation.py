@@ -22,7 +22,7 @@ from workloads.lowering.ideal import ideal_work
 from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, place_tensors, plan_matrix, stage_plans
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.sampling import emit_masks
+from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stages import HEAD, Plan, split_layer
 from workloads.lowering.tables import Tables, make_tables
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
@@ -55,6 +55,10 @@ class _Generation:
         self.forwards = forwards
         self.rounds = make_rounds(forwards, view)
         self.sequences = forwards[0].sequences
+        odd = next((forward for forward in forwards if forward.sequences != self.sequences), None)
+        if odd is not None:
+            found = f"forward {odd.index}: {odd.sequences} sequences behind forwards of {self.sequences}"
+            raise WorkloadError(f"{found}; expected one number of sequences")
         kinds = self.rounds.classes
         self.dims: Dims
         self.vectors: list[VectorPlan]
@@ -160,7 +164,8 @@ class _Generation:
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
             layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
             positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
-            table=self.tables.layers if kind.head_rows else self.tables.stores, listed=self._listed(kind), tiling=tiling,
+            table=self.tables.layers if kind.head_rows else self.tables.stores, listed=self._listed(kind),
+            tiling=tiling,
         )  # fmt: skip
 
     def _listed(self, kind: ForwardClass) -> Listed | None:
@@ -250,6 +255,15 @@ class _Generation:
             f"weight ring: {self.matrix.depth} tiles; the ring's first tiles are fetched once more at the end",
             "sampled tokens do not steer the gather: ids are synthetic",
         ]
+        if any(kind.scattered for kind in self.rounds.classes):
+            notes.append(
+                "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "
+                "keys are loaded as one run"
+            )
+        if any(forward.branches > 1 for forward in self.forwards):
+            notes.append("drafts in one forward: rows attend to the keys of all drafts, without masks between them")
+        if any(kind.rows_vary or kind.head_varies for kind in self.rounds.classes):
+            notes.append("forwards with as many row tiles share code and read their row counts from a table")
         notes += [
             f"{kind.kind} of {kind.q_rows} rows: {groups} x {tiles} passes over a layer's weights, "
             "for groups of sequences x row tiles"
@@ -261,4 +275,6 @@ class _Generation:
 
 def _record(forward: Forward) -> dict[str, Any]:
     keys = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
-    return {key: getattr(forward, key) for key in keys}
+    fixed = forward.committed + forward.free_commits
+    committing = {} if forward.committing is None else {"committing": forward.committing}
+    return {**{key: getattr(forward, key) for key in keys}, "committed": fixed, **committing}

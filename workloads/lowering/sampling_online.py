@@ -14,8 +14,8 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.builder import Builder
-from workloads.lowering.sampling import emit_transfer, make_minus_infinity
 from workloads.lowering.sampling_plan import SamplingPlan
+from workloads.lowering.sampling_transfer import emit_transfer, make_minus_infinity
 
 SCALARS = 6
 """f registers that online sampling overwrites."""
@@ -31,6 +31,9 @@ def state_words(plan: SamplingPlan) -> int:
 
 def emit_online_start(builder: Builder, plan: SamplingPlan) -> None:
     """Before the first chunk: maximum -inf, sum 0, token 0 for every row. Needs 4 free gp registers."""
+    if plan.score != "confidence" or plan.gap_rows:
+        wanted = f"rows by {plan.score}" if plan.gap_rows == 0 else "comparing two logits"
+        raise WorkloadError(f"online sampling: {wanted}; expected confidence, or logits spilled")
     if len(plan.scalars) < SCALARS:
         raise WorkloadError(f"online sampling: {len(plan.scalars)} f registers; expected {SCALARS}")
     minus_infinity = plan.scalars[0]

@@ -86,8 +86,9 @@ def make_tables(dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, to
             words += [0] * (positions - len(words)) + _spread(token_pitch)
         images.append(tuple(words))
     return Tables(
-        layers=layers, stores=stores, positions=positions, listed=listed, round_words=len(per_round), forward_words=len(per_forward), trips=tuple(trips), fields=fields,
-        tokens=tokens, token_pitch=token_pitch, sampled=sampled, end=end, images=tuple(images),
+        layers=layers, stores=stores, positions=positions, listed=listed, round_words=len(per_round),
+        forward_words=len(per_forward), trips=tuple(trips), fields=fields, tokens=tokens,
+        token_pitch=token_pitch, sampled=sampled, end=end, images=tuple(images),
     )  # fmt: skip
 
 

@@ -38,7 +38,6 @@ class Bd3lmSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "core"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2503.09573; kuleshov-group/bd3lms 1c3e8f4"
-    unlowerable: ClassVar[str | None] = "forwards that store K/V have no LM-head rows, and the backbone is no LLaMA"
 
     gen: int = attrs.field(metadata=option("generated rows", minimum=2))
     prompt: int = attrs.field(default=0, metadata=option("prompt rows in the cache, whole blocks", minimum=0))

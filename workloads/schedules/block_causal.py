@@ -27,7 +27,6 @@ class BlockCausalSchedule(Logged, CanvasSchedule):
     """
 
     kind: ClassVar[str] = "core"
-    unlowerable: ClassVar[str | None] = "stores have no LM-head rows, and attention is causal by blocks"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=1))

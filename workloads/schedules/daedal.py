@@ -54,7 +54,6 @@ class DaedalSchedule(Logged, ScheduleBase):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.00819; Li-Jinsong/DAEDAL 303c9e9"
-    unlowerable: ClassVar[str | None] = "the canvas changes its length, and the end token's confidence has no program"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
     initial_gen: int = attrs.field(default=64, metadata=option("generated rows at first", minimum=1))

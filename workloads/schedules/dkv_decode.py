@@ -32,7 +32,6 @@ class DkvDecodeSchedule(SteppedSchedule):
     """Whether refreshes after the first forward leave the prompt's K/V as they are."""
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2505.15781; horseee/dKV-Cache 49a76fc"
-    unlowerable: ClassVar[str | None] = "the query rows are the undecoded ones, scattered over the canvas"
 
     refresh: int = attrs.field(default=8, metadata=option("steps from one refresh to the next", minimum=1))
     cache: str = attrs.field(default="on", metadata=option("KV cache", choices=("on", "off")))
@@ -50,5 +49,6 @@ class DkvDecodeSchedule(SteppedSchedule):
             query = Rows(0, canvas - decoded) if decoded else whole
             head = Rows(place.block_start, step.masked) if self.ideal else query
             yield make_forward(
-                place, kind, query, canvas, head=head, committed=step.committed, scattered=decoded > 0
+                place, kind, query, canvas, head=head, committed=step.committed, scattered=decoded > 0,
+                loose_rows=min(self.block, query.count) if decoded else 0,
             )

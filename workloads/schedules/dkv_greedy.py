@@ -31,7 +31,6 @@ class DkvGreedySchedule(SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2505.15781; horseee/dKV-Cache 49a76fc"
-    unlowerable: ClassVar[str | None] = "the query rows are scattered over the canvas"
 
     refresh: int = attrs.field(default=2, metadata=option("steps from one refresh to the next", minimum=1))
     window: int = attrs.field(default=4, metadata=option("masked neighbours of a row to commit", minimum=0))

@@ -33,7 +33,6 @@ class DparallelSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2509.26488; czg1225/dParallel 2ca4d14"
-    unlowerable: ClassVar[str | None] = "rows are chosen by entropy, which the sampling phase does not compute"
 
     threshold: float = attrs.field(default=0.5, metadata=option("largest entropy to commit, in nats"))
 
@@ -46,5 +45,5 @@ class DparallelSchedule(Logged, BlockSchedule):
         """The forwards of all blocks in order."""
         stream = self.stream()
         for step in self.walk(partial(drain, stream)):
-            yield self.full(step)
+            yield self.full(step, score="entropy")
         stream.finish()

@@ -20,6 +20,9 @@ from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
+SCORES = {"entropy": "entropy", "topk_margin": "margin"}
+"""What rows are chosen by, where that is not the probability of the token."""
+
 
 @attrs.frozen(kw_only=True)
 class DreamSchedule(Logged, CanvasSchedule):
@@ -40,7 +43,6 @@ class DreamSchedule(Logged, CanvasSchedule):
     """Choices of alg whose counts follow from the time steps."""
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.15487; DreamLM/Dream fac0a7f"
-    unlowerable: ClassVar[str | None] = "the sampled rows are scattered, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     steps: int = attrs.field(
@@ -120,4 +122,7 @@ class DreamSchedule(Logged, CanvasSchedule):
         # Position p is predicted by row p - 1.
         head = Rows(self.prompt - 1, sampled) if self.ideal else canvas
         place = Place(index, self.prompt, 0, index)
-        return make_forward(place, "full", canvas, canvas.count, head=head, sampled=sampled, committed=committed)
+        return make_forward(
+            place, "full", canvas, canvas.count, head=head, sampled=sampled, committed=committed,
+            score=SCORES.get(self.alg, "confidence"), head_scattered=True,
+        )

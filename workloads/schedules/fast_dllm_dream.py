@@ -37,7 +37,6 @@ class FastDllmDreamSchedule(Logged, SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2505.22618; NVlabs/Fast-dLLM 24cc59e"
-    unlowerable: ClassVar[str | None] = "only the masked rows are sampled, and logits are shifted by a row"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     block: int = attrs.field(default=32, metadata=option("rows of a block", minimum=2))
@@ -93,7 +92,10 @@ class FastDllmDreamSchedule(Logged, SteppedSchedule):
         else:
             sampled = 1 if place.step == 0 else masked
             head = Rows(place.block_start - (place.step == 0), sampled)
-        return make_forward(place, kind, query, canvas.count, head=head, sampled=sampled, committed=committed)
+        return make_forward(
+            place, kind, query, canvas.count, head=head, sampled=sampled, committed=committed,
+            score="entropy" if self.alg == "entropy" else "confidence", head_scattered=True,
+        )
 
     def _sampled(self, place: Place, masked: int) -> int:
         if place.step == 0:

@@ -36,7 +36,6 @@ class FreedaveSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2510.00294; cychomatica/FreeDave 8b48121"
-    unlowerable: ClassVar[str | None] = "a forward verifies several drafts of one block"
 
     draft_steps: int = attrs.field(default=4, metadata=option("drafts verified by a forward", minimum=1))
     token_per_step: int = attrs.field(default=1, metadata=option("tokens a draft adds", minimum=1))

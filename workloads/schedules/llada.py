@@ -91,6 +91,7 @@ class LladaSchedule(SteppedSchedule):
                 head=head,
                 committed=step.committed,
                 sequences=self.sequences,
+                committing=self.batch if self.cfg_scale > 0 else None,
             )
 
     def _query(self, place: Place) -> tuple[str, Rows]:

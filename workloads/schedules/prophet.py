@@ -42,7 +42,6 @@ class ProphetSchedule(Logged, SteppedSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2508.19982; pixeli99/Prophet 460afe4"
-    unlowerable: ClassVar[str | None] = "the comparison of the two largest logits has no program"
 
     answer_offset: int = attrs.field(
         default=0, metadata=option("first generated row of the five that are tested", minimum=0)

@@ -29,7 +29,7 @@ class PsdSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2605.15609"
-    unlowerable: ClassVar[str | None] = "a forward verifies several drafts of one block"
+    unlowerable: ClassVar[str | None] = "the number of sequences changes from forward to forward"
 
     depth: int = attrs.field(default=4, metadata=option("drafts verified by a forward at most", minimum=1))
 

@@ -43,7 +43,6 @@ class RhoEosSchedule(Logged, ScheduleBase):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "yjyddq/rho-EOS 69992ca"
-    unlowerable: ClassVar[str | None] = "the canvas changes its length, and the density of end tokens has no program"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=0))
     initial_gen: int = attrs.field(default=64, metadata=option("generated rows at first", minimum=1))

@@ -28,7 +28,6 @@ class SmdmSchedule(DreamSchedule):
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2410.18514; ML-GSAI/SMDM 583aa47"
     counted: ClassVar[tuple[str, ...]] = ("greedy",)
-    unlowerable: ClassVar[str | None] = "the sampled rows are scattered over the canvas"
 
     alg: str = attrs.field(
         default="greedy", metadata=option("how rows are chosen", choices=("origin", "greedy"))
@@ -47,4 +46,5 @@ class SmdmSchedule(DreamSchedule):
         """The forwards, one a step."""
         for forward in super().forwards():
             head = self.prompt if self.ideal else 0
-            yield attrs.evolve(forward, head_start=head, sequences=2 if self.cfg_scale > 0 else 1)
+            guided = self.cfg_scale > 0
+            yield attrs.evolve(forward, head_start=head, sequences=1 + guided, committing=1 if guided else None)

@@ -35,7 +35,6 @@ class WindowDiffusionSchedule(CanvasSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "vhicrgit/Window-Diffusion d8bb349"
-    unlowerable: ClassVar[str | None] = "query rows and the rows they attend to are scattered over the canvas"
 
     steps: int = attrs.field(
         default=attrs.Factory(lambda self: self.gen, takes_self=True),

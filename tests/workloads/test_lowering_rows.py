@@ -1,0 +1,158 @@
+"""Programs of forwards whose rows vary, stand anywhere, or meet no LM head, checked by walking them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import attrs
+import pytest
+
+from archsim.errors import WorkloadError
+from archsim.isa.program import Program
+from tests.workloads.walk import Step, walk
+from workloads.forwards import Schedule
+from workloads.lowering.generation import lower
+from workloads.lowering.machine_view import MachineView, matrix_cells
+from workloads.lowering.options import LoweringOptions
+from workloads.models import load_model
+from workloads.schedules import build_schedule
+
+SMALL = MachineView(
+    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
+    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
+    layer_stride_bytes=1 << 14,
+)  # fmt: skip
+LAYERS, GROUPS = 2, 1
+MODEL = load_model("llada-8b").shrunk(
+    layers=LAYERS, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000
+)
+CASES: dict[str, dict[str, float]] = {
+    "dream": {"prompt": 16, "gen": 24},
+    "fast-dllm-dream": {"prompt": 16, "gen": 48, "block": 24},
+    "dkv-decode": {"prompt": 16, "gen": 48, "block": 16},
+    "dkv-greedy": {"prompt": 16, "gen": 48, "block": 16, "steps": 24},
+    "window-diffusion": {"prompt": 16, "gen": 64, "window_tokens": 32, "active_tokens": 20, "refresh_cycle": 16},
+    "daedal": {"prompt": 16, "initial_gen": 16, "max_gen": 160, "expansion_factor": 4, "stage1_forwards": 24,
+               "mean": 8.0},
+    "bd3lm": {"prompt": 16, "gen": 32, "block": 16},
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def built(name: str) -> Schedule:
+    return build_schedule(name, **CASES[name])
+
+
+@cache
+def program(name: str) -> Program:
+    return lower(MODEL, built(name), SMALL)
+
+
+@cache
+def by_forward(name: str) -> list[list[Step]]:
+    """The executed instructions of every forward."""
+    made, out = program(name), []
+    for step in walk(made):
+        if step.mnemonic == "C_PHASE" and made.header.phases[step.operands["imm"]].operator == "embed":
+            out.append([])
+        if out:
+            out[-1].append(step)
+    return out
+
+
+def rows_of(steps: list[Step], mnemonic: str, state: str) -> list[int]:
+    return [step.state[state][0] for step in steps if step.mnemonic == mnemonic]
+
+
+@every_case
+def test_each_forward_sends_its_own_rows(name: str) -> None:
+    forwards = list(built(name).forwards())
+    assert len(by_forward(name)) == len(forwards)
+    for forward, steps in zip(forwards, by_forward(name), strict=True):
+        assert set(rows_of(steps, "H_GATHER_V", "h_rows")) == {forward.q_rows}
+        stored = rows_of(steps, "K_STORE", "v_rows")
+        assert sum(stored) == forward.write_rows * 2 * GROUPS * LAYERS
+        assert set(rows_of(steps, "V_ROT_SEG", "v_rows")) <= set(range(1, SMALL.blen + 1))
+
+
+@every_case
+def test_each_forward_samples_its_own_rows(name: str) -> None:
+    for forward, steps in zip(built(name).forwards(), by_forward(name), strict=True):
+        chosen = [step.operands for step in steps if step.mnemonic == "V_TOPK_MASK"]
+        if forward.head_rows == 0:
+            assert chosen == []
+            continue
+        (found,) = chosen
+        assert found["k"] == forward.committed
+        assert found["rlen"] == forward.sampled_rows
+        read = sum(step.mnemonic == "V_RED_MAX_IDX" for step in steps)
+        assert forward.sampled_rows <= read <= forward.sampled_rows + 1
+
+
+@every_case
+def test_tile_cycles_and_bytes_are_close_to_the_ideal(name: str) -> None:
+    made = program(name)
+    tiles = sum(
+        SMALL.blen * step.state["m_tiles"][0] for step in walk(made) if step.mnemonic in ("M_MM", "M_BMM", "M_BTMM")
+    )
+    ideal = made.header.ideal["total"]
+    assert ideal["tensor_cycles"] <= tiles <= 1.10 * ideal["tensor_cycles"]
+
+
+def test_programs_do_not_grow_with_the_number_of_row_counts() -> None:
+    short, long = (
+        lower(MODEL, build_schedule("dream", prompt=16, gen=gen), attrs.evolve(SMALL, blen=128)) for gen in (30, 60)
+    )
+    assert len({forward["head_rows"] for forward in long.header.forwards}) > 50
+    assert len(long.instructions) < 1.2 * len(short.instructions)
+
+
+def test_rows_that_stand_alone_are_stored_one_by_one_and_the_others_as_a_run() -> None:
+    forwards = list(built("dkv-decode").forwards())
+    index = next(forward.index for forward in forwards if forward.scattered)
+    sizes = Counter(rows_of(by_forward("dkv-decode")[index], "K_STORE", "v_rows"))
+    each = 2 * GROUPS * LAYERS
+    assert sizes == {1: 16 * each, forwards[index].q_rows - 16: each}
+
+
+def test_scattered_rows_lie_in_the_cache_and_differ() -> None:
+    made = program("window-diffusion")
+    forwards = list(built("window-diffusion").forwards())
+    index = next(forward.index for forward in forwards if forward.scattered)
+    offsets = [step.operands["rs1"] for step in by_forward("window-diffusion")[index] if step.mnemonic == "K_STORE"]
+    assert len(set(offsets)) == forwards[index].q_rows * 2 * GROUPS  # the same in every layer
+    region = next(region for region in made.header.regions if region["name"] == "kv_cache")
+    assert max(offsets) // 2 < region["bytes"]
+
+
+def test_a_forward_without_lm_head_is_followed_by_the_first_layer() -> None:
+    stores = [i for i, forward in enumerate(built("bd3lm").forwards()) if forward.kind == "store"]
+    made = program("bd3lm")
+    head = next(region for region in made.header.regions if region["name"] == "lm_head")
+    for index in stores:
+        weights = [
+            step.operands["rs2"]
+            for step in by_forward("bd3lm")[index]
+            if step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 0
+        ]
+        assert weights
+        assert head["base"] not in weights
+
+
+@pytest.mark.parametrize("logits", ["onchip", "online"])
+def test_scores_that_need_all_logits_again_are_refused_without_them(logits: str) -> None:
+    with pytest.raises(WorkloadError, match="entropy"):
+        lower(MODEL, built("dream"), SMALL, LoweringOptions(logits=logits))
+
+
+def test_forwards_of_different_numbers_of_sequences_are_refused() -> None:
+    class Changing:
+        name, unlowerable, evidence, commit_source = "changing", None, "code run", None
+
+        def forwards(self):  # type: ignore[no-untyped-def]
+            first, second, *_ = built("dream").forwards()
+            return iter([first, attrs.evolve(second, sequences=2)])
+
+    with pytest.raises(WorkloadError, match="forward 1: 2 sequences behind forwards of 1"):
+        lower(MODEL, Changing(), SMALL)
