@@ -99,9 +99,23 @@ class Interpreter:
             if values[lane] > self.f[fs3]:
                 self.f[fs3], self.gp[rd] = float(values[lane]), self.gp[rs2] + row * self.vlen + lane
 
-    def v_sub_vf(self, rd, rs1, fs2, _mask, _order):
+    def v_sub_vf(self, rd, rs1, fs2, _mask, order):
         for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
-            self.vectors[target] = self.vectors[source] - self.f[fs2]
+            difference = self.vectors[source] - self.f[fs2]
+            self.vectors[target] = -difference if order else difference
+
+    def v_mul_vv(self, rd, rs1, rs2, _mask):
+        for target, a, b in zip(self._spans(rd), self._spans(rs1), self._spans(rs2, self.pitch2), strict=True):
+            self.vectors[target] = self.vectors[a] * self.vectors[b]
+
+    def v_reci_v(self, rd, rs1, _mask):
+        with np.errstate(divide="ignore"):
+            for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
+                self.vectors[target] = 1 / self.vectors[source]
+
+    def v_red_max(self, fd, rs1, _imm):
+        for row, span in enumerate(self._spans(rs1)):
+            self.f[fd] = max(self.f[fd], float(self.vectors[span][: self._valid(row)].max()))
 
     def v_sub_vv(self, rd, rs1, rs2, _mask):
         for target, a, b in zip(self._spans(rd), self._spans(rs1), self._spans(rs2, self.pitch2), strict=True):
@@ -117,7 +131,7 @@ class Interpreter:
 
     def v_topk_mask(self, rd, rs1, rs2, k, rlen):
         n, d, a, m = (self.gp[x] for x in (rlen, rd, rs1, rs2))
-        confidence = np.where(self.vectors[m : m + n] != 0, self.vectors[a : a + n], -1.0)
+        confidence = np.where(self.vectors[m : m + n] != 0, self.vectors[a : a + n], -np.inf)
         assert not np.isnan(confidence).any()
         best = np.argsort(-confidence, kind="stable")[: self.gp[k]]
         result = np.zeros(n)

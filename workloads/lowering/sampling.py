@@ -125,12 +125,12 @@ class _Sampling:
         self._rows(sequence, 0, plan.rows, start, plan.vlen, self._loaded_row)
 
     def _gaps(self, sequence: int) -> None:
-        """Distance of the two largest logits of the first rows, to FP_MEM behind the confidences."""
+        """Distance of the two largest logits of the first rows, to FP_MEM behind the confidences of all pairs."""
         plan, builder, emit = self.plan, self.builder, self.emit
         maximum, nearest = plan.scalars[2:4]
         with (
             builder.reg(plan.offset(sequence, 0)) as row,
-            builder.reg(plan.fp_base + plan.rows) as words,
+            builder.reg(plan.fp_base + plan.rows + 1) as words,
             builder.reg() as token,
             builder.loop(plan.gap_rows),
         ):

@@ -1,0 +1,65 @@
+"""What rows are chosen by, and the distance of the two largest logits: the program's values against numpy."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+
+from archsim.isa.program import Header, Program
+from tests.workloads.sampling_interpreter import Interpreter
+from workloads.lowering.builder import Builder
+from workloads.lowering.sampling import emit_sampling
+from workloads.lowering.sampling_plan import SamplingPlan
+from workloads.lowering.sampling_transfer import emit_masks
+
+VLEN, VOCAB, ROWS, BATCH = 64, 300, 5, 2
+CHUNKS = -(-VOCAB // VLEN)
+PLAN = SamplingPlan(
+    sequences=BATCH, rows=ROWS, vocab=VOCAB, vlen=VLEN, buffer=8, buffer_vectors=3 * CHUNKS, masks=0,
+    confidence=BATCH, transfer=BATCH + 1, x0=100, x_pitch=ROWS, pairs=3, scalars=(1, 2, 3, 4, 5, 6, 7),
+)  # fmt: skip
+LOGITS = np.random.default_rng(5).normal(0, 4.0, (BATCH, ROWS, VOCAB))
+
+
+def run(plan: SamplingPlan) -> Interpreter:
+    builder = Builder()
+    emit_masks(builder, plan)
+    with builder.reg(0) as x, builder.reg(2) as k:
+        emit_sampling(builder, attrs.evolve(plan, x_register=x, k_register=k))
+    full = np.full((BATCH, ROWS, CHUNKS * VLEN), 100.0)
+    full[:, :, :VOCAB] = LOGITS
+    hbm = full.reshape(BATCH, ROWS, CHUNKS, VLEN).transpose(0, 2, 1, 3).ravel()
+    image = (7,) * (BATCH * ROWS)
+    # Loads run one row ahead, and behind the last one is something else.
+    machine = Interpreter(VLEN, 8 + plan.buffer_vectors, np.concatenate([hbm, np.ones(VLEN * ROWS)]))
+    machine.run(Program(instructions=tuple(builder.instructions), header=Header(int_mem=(image,))))
+    return machine
+
+
+def scores(kind: str) -> np.ndarray:
+    p = np.exp(LOGITS - LOGITS.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    if kind == "entropy":
+        return (p * np.log(p)).sum(axis=-1)
+    largest = np.sort(p, axis=-1)
+    return largest[..., -1] - (largest[..., -2] if kind == "margin" else 0)
+
+
+@pytest.mark.parametrize("kind", ["confidence", "margin", "entropy"])
+@pytest.mark.parametrize(("mode", "vectors"), [("rows", 3 * CHUNKS), ("edge", 6)])
+def test_scores_are_those_of_numpy(kind: str, mode: str, vectors: int) -> None:
+    machine = run(attrs.evolve(PLAN, score=kind, mode=mode, buffer_vectors=vectors))
+    want = scores(kind)
+    np.testing.assert_allclose(machine.fp[:ROWS], want[-1], rtol=1e-9)
+    tokens = np.full((BATCH, ROWS), 7)
+    for sequence in range(BATCH):
+        best = np.argsort(-want[sequence])[:2]
+        tokens[sequence, best] = LOGITS[sequence, best].argmax(axis=-1)
+    assert (machine.ints[: BATCH * ROWS].reshape(BATCH, ROWS) == tokens).all()
+
+
+def test_gaps_are_the_distances_of_the_two_largest_logits() -> None:
+    machine = run(attrs.evolve(PLAN, mode="rows", gap_rows=3))
+    largest = np.sort(LOGITS[-1, :3], axis=-1)
+    np.testing.assert_allclose(machine.fp[ROWS + 1 : ROWS + 4], largest[:, -1] - largest[:, -2], rtol=1e-12)
