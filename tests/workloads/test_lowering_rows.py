@@ -12,6 +12,7 @@ from archsim.errors import WorkloadError
 from archsim.isa.program import Program
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Schedule
+from workloads.lowering.classes import classify
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import MachineView, matrix_cells
 from workloads.lowering.options import LoweringOptions
@@ -144,6 +145,13 @@ def test_a_forward_without_lm_head_is_followed_by_the_first_layer() -> None:
 def test_scores_that_need_all_logits_again_are_refused_without_them(logits: str) -> None:
     with pytest.raises(WorkloadError, match="entropy"):
         lower(MODEL, built("dream"), SMALL, LoweringOptions(logits=logits))
+
+
+@pytest.mark.parametrize("change", [{"layers": 1}, {"soft_rows": 4}, {"weight_density": 0.5}, {"network": "helper"}])
+def test_what_no_code_is_emitted_for_is_refused_by_name(change: dict[str, object]) -> None:
+    forward = attrs.evolve(next(iter(built("dream").forwards())), **change)
+    with pytest.raises(WorkloadError, match=f"forward 0: {next(iter(change))} is"):
+        classify(forward, SMALL.hlen)
 
 
 def test_forwards_of_different_numbers_of_sequences_are_refused() -> None:

@@ -53,10 +53,25 @@ class ForwardClass:
         return self.kind == "decode"
 
 
-def classify(forward: Forward, hlen: int) -> ForwardClass:
-    """The class of a forward on a machine with `hlen` keys a tile, if its shape gets code of its own."""
+NO_CODE = (
+    "operators", "network", "layers", "weight_density", "soft_rows", "score_passes", "policy_rows", "compared_rows",
+)  # fmt: skip
+"""Fields of a forward that no code is emitted for."""
+
+
+def _check(forward: Forward) -> None:
+    fields = attrs.fields_dict(Forward)
+    for name in NO_CODE:
+        if getattr(forward, name) != fields[name].default:
+            found = f"forward {forward.index}: {name} is {getattr(forward, name)!r}"
+            raise WorkloadError(f"{found}; expected {fields[name].default!r}, all that a program can be made of")
     if (forward.write_start, forward.write_rows) != (forward.q_start, forward.q_rows):
         raise WorkloadError(f"forward {forward.index}: writes K/V of other rows than it sends; expected the same rows")
+
+
+def classify(forward: Forward, hlen: int) -> ForwardClass:
+    """The class of a forward on a machine with `hlen` keys a tile, if its shape gets code of its own."""
+    _check(forward)
     causal = forward.kind == "prefill"
     if causal and forward.q_start:
         raise WorkloadError(f"forward {forward.index}: prefill from row {forward.q_start}; expected from row 0")

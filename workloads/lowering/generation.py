@@ -261,7 +261,7 @@ class _Generation:
                 "keys are loaded as one run"
             )
         if any(forward.branches > 1 for forward in self.forwards):
-            notes.append("drafts in one forward: rows attend to the keys of all drafts, without masks between them")
+            notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
         if any(kind.rows_vary or kind.head_varies for kind in self.rounds.classes):
             notes.append("forwards with as many row tiles share code and read their row counts from a table")
         notes += [

@@ -29,7 +29,6 @@ class AsynclaneSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "AsyncLane, asynchronous lanes for diffusion language models"
-    unlowerable: ClassVar[str | None] = "a forward carries two blocks that do not see each other"
 
     fork: float = attrs.field(default=0.5, metadata=option("share of masked rows at which the next block begins"))
 
