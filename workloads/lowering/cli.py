@@ -15,7 +15,7 @@ from workloads.models import load_model
 from workloads.schedules import SCHEDULES, build_schedule
 from workloads.schedules.options import add_arguments, given_options
 
-_FORMATS = ("weights", "kv", "acts")
+_FORMATS = ("weights", "kv", "acts", "tables", "logits_format")
 _CHOICES = {"kv_scheme": tuple(KV_SCHEMES), "logits": LOGITS, "rope_cache": ROPE_CACHE}
 
 
@@ -32,7 +32,8 @@ def parser() -> Parser:
     group.add_argument("--layers", type=int, metavar="N", help="shrink the model to N layers")
     group.add_argument("--binary", action="store_true", help="write the binary form")
     for name in _FORMATS:
-        group.add_argument(f"--{name}", metavar="FORMAT", help=f"number format of {name}")
+        what = name.removesuffix("_format")
+        group.add_argument(f"--{name.replace('_', '-')}", metavar="FORMAT", help=f"number format of {what}")
     for name, choices in _CHOICES.items():
         group.add_argument(f"--{name.replace('_', '-')}", metavar="{" + ",".join(choices) + "}")
     return out

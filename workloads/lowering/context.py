@@ -19,11 +19,6 @@ from workloads.lowering.weights import Rows, Stream
 A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
 """HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows."""
 
-BF16 = 2
-"""Precision operand of BF16 transfers."""
-MXFP8 = 3
-"""Precision operand of spilled logits."""
-
 F_ONE, F_MEAN, F_EPSILON, F_SHARE = 0, 1, 2, 3
 """FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores."""
 FP_SCRATCH = 16
@@ -108,7 +103,7 @@ class Tensors:
     masks: Tensor | None
     bias: tuple[Tensor, ...]
     spill: tuple[Tensor, ...]
-    """BF16 rows between row tiles: residual, queries, keys and values; see `tiled`."""
+    """Rows between row tiles: residual, queries, keys and values; see `tiled`."""
     logits: Tensor | None
 
 
@@ -167,6 +162,11 @@ class Context:
     last_tile: bool = False
     first_row: int = 0
     """First query row of a causal tile, counted from the forward's first."""
+
+    @property
+    def table_precision(self) -> int:
+        """Precision operand of transfers of tables and spilled rows."""
+        return self.options.table_format.code
 
     @property
     def groups(self) -> int:

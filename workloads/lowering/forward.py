@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
-from workloads.lowering.context import A_KV, A_TABLES, BF16, LAYER_ROW, Cell, Context
+from workloads.lowering.context import A_KV, A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
@@ -153,7 +153,7 @@ def _load_masks(c: Context, tail: int) -> None:
         if not c.kind.causal:
             b.emit("S_MUL_INT", offset, tail, b.const(view.vlen))
             b.emit("S_SUB_INT", offset, offset, b.const(view.vlen))
-        b.emit("H_PREFETCH_V", c.v(c.vectors.key_mask), offset, A_TABLES, 0, BF16)
+        b.emit("H_PREFETCH_V", c.v(c.vectors.key_mask), offset, A_TABLES, 0, c.table_precision)
 
 
 def _embed(c: Context, pitch: int) -> None:
@@ -166,7 +166,7 @@ def _embed(c: Context, pitch: int) -> None:
         b.address(A_TABLES, table.base)
         with c.offset(Cell.IDS, 0) as ids:
             for sequence in range(v.sequences):
-                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, BF16)
+                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, c.table_precision)
                 b.add(ids, pitch)
 
 
@@ -230,7 +230,7 @@ def _load_biases(c: Context) -> None:
         b.emit("C_SET_ADDR_REG", A_TABLES, high, low)
         b.load(low, Cell.BIAS)
         b.h_rows(count, vlen, 0)
-        b.emit("H_PREFETCH_V", c.v(c.vectors.bias), low, A_TABLES, 0, BF16)
+        b.emit("H_PREFETCH_V", c.v(c.vectors.bias), low, A_TABLES, 0, c.table_precision)
         b.add(low, count * vlen)
         b.store(low, Cell.BIAS)
 

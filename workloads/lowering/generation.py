@@ -19,6 +19,7 @@ from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
 from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
+from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, place_tensors, plan_matrix, stage_plans
 from workloads.lowering.options import LoweringOptions
@@ -38,11 +39,22 @@ def lower(
     window: Window | None = None,
 ) -> Program:
     """One program with the forwards of the schedule (or of a window of it); raises WorkloadError."""
+    return lower_with_layout(model, schedule, view, options, window)[0]
+
+
+def lower_with_layout(
+    model: ModelShape,
+    schedule: Schedule,
+    view: MachineView,
+    options: LoweringOptions | None = None,
+    window: Window | None = None,
+) -> tuple[Program, Layout]:
+    """The same, and where the program expects its tensors and tokens."""
     require_lowerable(schedule)
     forwards = list((window or Window()).select(schedule.forwards()))
     generation = _Generation(model, forwards, view, options or LoweringOptions())
     generation.emit()
-    return generation.program(schedule)
+    return generation.program(schedule), generation.layout()
 
 
 class _Generation:
@@ -217,6 +229,13 @@ class _Generation:
             notes=(*evidence_notes(schedule), *self._notes(passes)),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
+
+    def layout(self) -> Layout:
+        """Where the program expects its tensors and tokens."""
+        return Layout(
+            dims=self.dims, options=self.options, tensors=self.tensors, tables=self.tables,
+            sequences=self.sequences, positions=self.extent.positions, scale_offset=self.hbm.scale_offset,
+        )  # fmt: skip
 
     def _restream(self, passes: dict[ForwardClass, tuple[int, int]]) -> dict[str, int]:
         return {kind.kind: groups * tiles for kind, (groups, tiles) in passes.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_LOGITS, FP_SCRATCH, MXFP8, Cell, Context
+from workloads.lowering.context import A_LOGITS, FP_SCRATCH, Cell, Context
 from workloads.lowering.parallel import meet
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
@@ -87,7 +87,8 @@ def _spill(c: Context, chunk: int, place: int) -> None:
     for sequence in range(c.vectors.sequences):
         row = (sequence * c.dims.chunks + chunk) * kind.head_rows
         with c.offset(Cell.LOGITS, row * vlen) as target:
-            b.emit("H_STORE_V", c.v(place + sequence * kind.head_rows), target, A_LOGITS, 0, MXFP8)
+            source = c.v(place + sequence * kind.head_rows)
+            b.emit("H_STORE_V", source, target, A_LOGITS, 0, c.options.logit_format.code)
 
 
 def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[int, int]) -> SamplingPlan:
@@ -115,6 +116,7 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         scalars=(1, 2, 3, 4, 5, 6, 7),
         sampled=Word(Cell.SAMPLED) if kind.head_varies else None,
         pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows, score=kind.score,
+        precision=c.options.logit_format.code,
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ norm 5 (square 1, sum 1 at best, scale 2, and the residual addition 2 where ther
 
 from __future__ import annotations
 
-from archsim.isa.formats import FORMATS
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
@@ -95,10 +94,10 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     weights = options.weight_format.total_bytes(model.layers * model.layer_weights * tiles + head)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = model.layers * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
-    embedding = forward.sequences * forward.q_rows * FORMATS["bf16"].total_bytes(model.hidden)
+    embedding = forward.sequences * forward.q_rows * options.table_format.total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
-        logits = 2 * forward.sequences * forward.sampled_rows * FORMATS["mxfp8"].total_bytes(model.vocab)
+        logits = 2 * forward.sequences * forward.sampled_rows * options.logit_format.total_bytes(model.vocab)
     return weights * groups + kv + embedding + logits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
-from archsim.isa.formats import FORMATS, Format
+from archsim.isa.formats import Format
 from workloads.lowering.context import Tensors
 from workloads.lowering.dims import Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
@@ -89,7 +89,7 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
     """Lay out HBM; raises WorkloadError where it is too small."""
     view, model = dims.view, dims.model
     cores = range(view.cores)
-    bf16, logits_format = FORMATS["bf16"], FORMATS["mxfp8"]
+    tables, logits_format = options.table_format, options.logit_format
     layer, head = layer_stage(dims).elements, head_stage(dims).elements
     cache = 2 * extent.sequences * dims.kv.padded * extent.positions
     logits = extent.sequences * dims.chunks * extent.head_rows * view.vlen
@@ -112,11 +112,12 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
         kv=per_core_tensors("kv_cache", options.kv_format, cache, model.layers),
         logits=hbm.add("logits", logits_format, kept) if kept else None,
         embedding=tuple(
-            hbm.add(f"embedding.{block}", bf16, model.vocab * dims.hidden.width) for block in range(dims.hidden.blocks)
+            hbm.add(f"embedding.{block}", tables, model.vocab * dims.hidden.width)
+            for block in range(dims.hidden.blocks)
         ),
-        rope=hbm.add("rope", bf16, 2 * extent.positions * view.vlen),
-        masks=hbm.add("key_masks", bf16, view.hlen * view.vlen) if extent.masks else None,
-        spill=per_core_tensors("spill", bf16, spill_elements(dims, extent.positions)) if extent.tiled else (),
-        bias=per_core_tensors("biases", bf16, model.layers * dims.biases * view.vlen) if model.qkv_bias else (),
+        rope=hbm.add("rope", tables, 2 * extent.positions * view.vlen),
+        masks=hbm.add("key_masks", tables, view.hlen * view.vlen) if extent.masks else None,
+        spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
+        bias=per_core_tensors("biases", tables, model.layers * dims.biases * view.vlen) if model.qkv_bias else (),
     )
     return hbm, tensors

@@ -20,14 +20,19 @@ class LoweringOptions:
     weights: str = "mxint4"
     kv: str = "mxint4"
     acts: str = "mxint8"
+    tables: str = "bf16"
+    """Embedding, rotary tables, masks, biases, and rows spilled between row tiles."""
+    logits_format: str = "mxfp8"
+    """Spilled logits."""
     kv_scheme: str = "baos"
     logits: str = "spill"
     rope_cache: str = "post"
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
-        for name in ("weights", "kv", "acts"):
+        for name in ("weights", "kv", "acts", "logits_format"):
             self._one_of(name, tuple(FORMATS))
+        self._one_of("tables", tuple(name for name, fmt in FORMATS.items() if not fmt.block))
         self._one_of("kv_scheme", tuple(KV_SCHEMES))
         self._one_of("logits", LOGITS)
         self._one_of("rope_cache", ROPE_CACHE)
@@ -49,6 +54,16 @@ class LoweringOptions:
     def kv_format(self) -> Format:
         """Format of cached keys and values."""
         return FORMATS[self.kv]
+
+    @property
+    def table_format(self) -> Format:
+        """Format of tables and spilled rows."""
+        return FORMATS[self.tables]
+
+    @property
+    def logit_format(self) -> Format:
+        """Format of spilled logits."""
+        return FORMATS[self.logits_format]
 
     @property
     def smoothed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder, Count, Word
-from workloads.lowering.context import A_KV, A_TABLES, BF16, Cell, Context
+from workloads.lowering.context import A_KV, A_TABLES, Cell, Context
 from workloads.lowering.options import KV_SCHEMES
 
 
@@ -100,9 +100,9 @@ def load_rope(c: Context, position: int, offset: int) -> None:
         _load_listed_rope(c, c.listed.positions)
         return
     b.emit("S_MUL_INT", offset, position, b.const(vlen))
-    b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, BF16)
+    b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, c.table_precision)
     b.add(offset, c.positions * vlen)
-    b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, BF16)
+    b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, c.table_precision)
 
 
 def _load_listed_rope(c: Context, positions: int) -> None:
@@ -119,9 +119,9 @@ def _load_listed_rope(c: Context, positions: int) -> None:
                 b.h_rows(rows, vlen, 0)
                 _position(b, offset, place, rows)
                 b.emit("S_MUL_INT", offset, offset, b.const(vlen))
-                b.emit("H_PREFETCH_V", cosines, offset, A_TABLES, 0, BF16)
+                b.emit("H_PREFETCH_V", cosines, offset, A_TABLES, 0, c.table_precision)
                 b.add(offset, c.positions * vlen)
-                b.emit("H_PREFETCH_V", sines, offset, A_TABLES, 0, BF16)
+                b.emit("H_PREFETCH_V", sines, offset, A_TABLES, 0, c.table_precision)
                 b.add(place, 1)
                 b.add(cosines, vlen)
                 b.add(sines, vlen)

@@ -7,7 +7,7 @@ finishes the row before and starts the row after. After a sequence's last row th
 masked positions take their token.
 
 Modes, by where the logits are:
-    spill   in HBM [sequence][chunk][row][VLEN] as MXFP8; groups of rows are loaded ahead into two or
+    spill   in HBM [sequence][chunk][row][VLEN]; groups of rows are loaded ahead into two or
             more buffers, on chip [row][chunk]
     onchip  in Vector SRAM [chunk][row of all sequences] already
     rows    in HBM as for spill, but rows are loaded one by one, as their number is read from a table
@@ -27,9 +27,6 @@ from workloads.lowering.builder import Builder
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import Bank, emit_distances, emit_score
 from workloads.lowering.sampling_transfer import emit_transfer, make_minus_infinity
-
-MXFP8 = 3
-"""Precision operand of the logits' transfers."""
 
 
 @attrs.frozen
@@ -110,7 +107,7 @@ class _Sampling:
             builder.stride(plan.rows * plan.vlen)
         target = builder.const(group.buffer * plan.vlen)
         source = builder.const(plan.offset(group.sequence, group.first))
-        self.emit("H_PREFETCH_V", target, source, plan.hbm, int(strided), MXFP8)
+        self.emit("H_PREFETCH_V", target, source, plan.hbm, int(strided), plan.precision)
 
     def _onchip(self, sequence: int) -> None:
         plan = self.plan
@@ -154,7 +151,7 @@ class _Sampling:
         builder.h_rows(plan.chunks, plan.vlen, 0)
         builder.stride(plan.rows * plan.vlen)
         target = builder.const((plan.buffer + buffer * plan.chunks) * plan.vlen)
-        self.emit("H_PREFETCH_V", target, offset, plan.hbm, 1, MXFP8)
+        self.emit("H_PREFETCH_V", target, offset, plan.hbm, 1, plan.precision)
 
     def _loaded_row(self, bank: Bank, row: int) -> None:
         """`row` holds the HBM offset of a row that is loaded; load the next one, then work on this one."""
@@ -277,7 +274,7 @@ class _Sampling:
                     builder.h_rows(chunks, 0, 0)
                     builder.stride(plan.rows * plan.vlen)
                     with builder.reg((plan.buffer + index % 2 * part) * plan.vlen) as address:
-                        self.emit("H_PREFETCH_V", address, offset, plan.hbm, 1, MXFP8)
+                        self.emit("H_PREFETCH_V", address, offset, plan.hbm, 1, plan.precision)
                         self._cover(chunks, 1, last=start + chunks == plan.chunks)
                         if reduce == "max":
                             base = builder.const(start * plan.vlen)

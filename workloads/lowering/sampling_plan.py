@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
+from archsim.isa.formats import FORMATS
 from workloads.lowering.builder import Count
 
 MODES = ("spill", "rows", "onchip", "edge")
@@ -31,6 +32,7 @@ class SamplingPlan:
     pairs         numbers of them, all of masked positions; then `rows` is the most, and mode spill loads single rows
     gap_rows      rows whose two largest logits are compared as well
     score         what rows are chosen by: confidence, margin or entropy
+    precision     precision operand of the logits' transfers
     """
 
     sequences: int
@@ -57,6 +59,7 @@ class SamplingPlan:
     pairs: Count | None = None
     gap_rows: int = 0
     score: str = "confidence"
+    precision: int = FORMATS["mxfp8"].code
 
     @property
     def chunks(self) -> int:

@@ -1,4 +1,4 @@
-"""Layers for more rows than Vector SRAM holds: row tiles take turns, and spill to HBM in BF16 in between.
+"""Layers for more rows than Vector SRAM holds: row tiles take turns, and spill to HBM in between.
 
 A layer is two sweeps over the tiles, each of which streams its weights once per tile. The first makes
 queries, keys and values; the second does attention, output projection and MLP. Residual and query rows
@@ -17,7 +17,7 @@ import attrs
 
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import cached_attention
-from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, BF16, Cell, Context, Tiling
+from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, Cell, Context, Tiling
 from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.options import KV_SCHEMES
@@ -50,7 +50,7 @@ def load_head_rows(c: Context) -> None:
     with c.b.reg() as offset:
         c.b.load(offset, Cell.HEAD)
         c.b.emit("S_MUL_INT", offset, offset, c.b.const(blocks))
-        c.b.emit("H_PREFETCH_V", c.v(v.compact), offset, A_SPILL, 0, BF16)
+        c.b.emit("H_PREFETCH_V", c.v(v.compact), offset, A_SPILL, 0, c.table_precision)
 
 
 def _tiling(c: Context) -> Tiling:
@@ -89,7 +89,7 @@ def _move(c: Context, mnemonic: str, vector: int, blocks: int, first: int) -> No
         b.load(offset, Cell.ROW)
         b.emit("S_MUL_INT", offset, offset, b.const(blocks * vlen))
         b.add(offset, first)
-        b.emit(mnemonic, c.v(vector), offset, A_SPILL, 0, BF16)
+        b.emit(mnemonic, c.v(vector), offset, A_SPILL, 0, c.table_precision)
 
 
 def _queries(c: Context, group: int) -> int:
@@ -110,7 +110,7 @@ def _embed_tile(c: Context) -> None:
         b.emit("S_ADD_INT", ids, ids, row)
         for block, table in enumerate(c.tensors.embedding):
             b.address(A_TABLES, table.base)
-            b.emit("H_GATHER_V", c.v(v.x + block * v.rows), ids, A_TABLES, BF16)
+            b.emit("H_GATHER_V", c.v(v.x + block * v.rows), ids, A_TABLES, c.table_precision)
     _move(c, "H_STORE_V", v.x, c.dims.hidden.blocks, 0)
 
 
@@ -186,7 +186,7 @@ def _requantise(c: Context) -> None:
         for value in (False, True):
             b.h_rows(tiling.full, c.dims.view.vlen, 0)
             spilled = b.const(_cache_rows(c, value, kv_group))
-            b.emit("H_PREFETCH_V", c.v(c.vectors.query), spilled, A_SPILL, 0, BF16)
+            b.emit("H_PREFETCH_V", c.v(c.vectors.query), spilled, A_SPILL, 0, c.table_precision)
             b.v_rows(tiling.full)
             with (
                 c.offset(Cell.SLOT, c.slot(value, 0, kv_group)) as slot,

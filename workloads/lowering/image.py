@@ -1,0 +1,124 @@
+"""What a program's memories hold at the start: weights as its tiles lie in HBM, tables, tokens.
+
+Weights come as a mapping (see `workloads.tiny.checkpoint`) whose norm gains and 1/sqrt(head_dim) are folded in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from archsim.errors import WorkloadError
+from archsim.isa.semantics.storage import encode
+from workloads.lowering.dims import Columns
+from workloads.lowering.hbm import Tensor
+from workloads.lowering.layout import Layout
+from workloads.lowering.stages import Gemm, Stage, head_stage, layer_stage
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Image: TypeAlias = dict[str, npt.NDArray[Any]]
+
+
+def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[np.int64]) -> Image:
+    """Tensors for `archsim.load_tensors`: everything that the program reads before it writes it.
+
+    `weights` has float32 matrices (outputs, inputs): `embedding.weight`, `head.weight`, and for every layer I
+    `layers.I.{q,k,v,o,gate,up,down}.weight`. `canvases` (sequences, tokens) are prompts followed by mask tokens.
+    Raises WorkloadError for models with biases, programs for several cores, and wrong shapes.
+    """
+    _check(layout, canvases)
+    tensors, tables = layout.tensors, layout.tables
+    out: Image = {}
+    layer, head = layer_stage(layout.dims), head_stage(layout.dims)
+    for index in range(layout.dims.model.layers):
+        prefix = f"layers.{index}."
+        _put(out, layout, tensors.layers[0], index, _stream(layout, layer, weights, prefix))
+    _put(out, layout, tensors.head[0], 0, _stream(layout, head, weights, ""))
+    table = _padded(_matrix(weights, "embedding.weight"), (layout.dims.model.vocab, layout.dims.hidden.padded))
+    for tensor, part in zip(tensors.embedding, np.split(table, layout.dims.hidden.blocks, axis=1), strict=True):
+        _put(out, layout, tensor, 0, part)
+    _put(out, layout, tensors.rope, 0, rope_tables(layout))
+    if tensors.masks is not None:
+        _put(out, layout, tensors.masks, 0, key_masks(layout))
+    for sequence, canvas in enumerate(canvases):
+        out[f"int_mem+{tables.tokens + sequence * tables.token_pitch}"] = canvas
+    return out
+
+
+def rope_tables(layout: Layout) -> Floats:
+    """Cosines, then sines, of every position: (2, positions, VLEN)."""
+    view = layout.dims.view
+    rates = layout.dims.model.rope_theta ** (-np.arange(0, view.hlen, 2) / view.hlen)
+    angles = np.arange(layout.positions)[:, None] * np.tile(rates, view.vlen // rates.size)
+    return np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+
+
+def key_masks(layout: Layout) -> Floats:
+    """Row t - 1 lets t keys of a tile through and adds minus infinity to the others: (HLEN, VLEN)."""
+    view = layout.dims.view
+    keys = np.arange(view.vlen) % view.hlen
+    return np.where(keys <= np.arange(view.hlen)[:, None], 0.0, -np.inf).astype(np.float32)
+
+
+def _check(layout: Layout, canvases: npt.NDArray[np.int64]) -> None:
+    model, view = layout.dims.model, layout.dims.view
+    expected = (layout.sequences, layout.tables.token_pitch)
+    if canvases.shape != expected:
+        raise WorkloadError(f"canvases: shape {canvases.shape}; expected {expected}, sequences and tokens")
+    if model.qkv_bias:
+        raise WorkloadError(f"model {model.name}: biases of projections; expected a model without them")
+    if view.cores > 1:
+        raise WorkloadError(f"machine {view.name}: {view.cores} cores; expected 1, weights are not divided here")
+
+
+def _put(out: Image, layout: Layout, tensor: Tensor, copy: int, values: Floats) -> None:
+    if values.size != tensor.elements:
+        raise WorkloadError(f"tensor {tensor.name}: {values.size} elements; expected {tensor.elements}")
+    codes, scales = encode(values.reshape(-1), tensor.format)
+    out[f"hbm@{tensor.at(copy)}"] = codes
+    if scales.size:
+        out[f"hbm@{tensor.at(copy) + layout.scale_offset}"] = scales
+
+
+def _matrix(weights: Mapping[str, Floats], name: str) -> Floats:
+    if name not in weights:
+        raise WorkloadError(f"weights: no {name}; expected one of {', '.join(sorted(weights))}")
+    return weights[name]
+
+
+def _padded(matrix: Floats, shape: tuple[int, int]) -> Floats:
+    """The matrix with zeros behind its rows and columns."""
+    if matrix.ndim != 2 or matrix.shape[0] > shape[0] or matrix.shape[1] > shape[1]:
+        raise WorkloadError(f"weights: a matrix of shape {matrix.shape}; expected at most {shape}")
+    out = np.zeros(shape, np.float32)
+    out[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return out
+
+
+def _stream(layout: Layout, stage: Stage, weights: Mapping[str, Floats], prefix: str) -> Floats:
+    """All tiles of a stage in order."""
+    return np.concatenate([_tiles(layout, gemm, weights, prefix).reshape(-1) for gemm in stage.gemms])
+
+
+def _tiles(layout: Layout, gemm: Gemm, weights: Mapping[str, Floats], prefix: str) -> Floats:
+    """(n-tiles, k-tiles, BLEN, lanes of a k-tile)."""
+    dims, blen = layout.dims, layout.dims.view.blen
+    kind = gemm.name.rstrip("0123456789.")
+    block = int(gemm.name[len(kind) :].rpartition(".")[2])
+    rows, columns = gemm.n_tiles * blen, gemm.elements // blen
+    groups = {"q": dims.q, "k": dims.kv, "v": dims.kv, "o": dims.hidden, "gate": dims.ffn, "up": dims.ffn,
+              "down": dims.hidden}  # fmt: skip
+    spread = groups.get(kind, Columns(dims.chunks, dims.view.vlen))
+    inputs = {"o": dims.q, "down": dims.ffn}.get(kind, dims.hidden)
+    if kind in "kv":
+        block = dims.kv_group(block)
+    whole = _matrix(weights, f"{prefix}{kind}.weight")
+    part = _padded(whole, (spread.padded, inputs.padded))[block * spread.width :][:rows]
+    if kind == "down":
+        span = dims.ffn_spans[int(gemm.name[len(kind) :].partition(".")[0])]
+        part = part[:, span.start * dims.ffn.width : span.stop * dims.ffn.width]
+    tiles: Floats = part.reshape(gemm.n_tiles, blen, gemm.k_tiles, columns).transpose(0, 2, 1, 3)
+    return tiles

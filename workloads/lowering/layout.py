@@ -1,0 +1,28 @@
+"""Where a lowered program expects its tensors in HBM and its tokens in INT_MEM."""
+
+from __future__ import annotations
+
+import attrs
+
+from workloads.lowering.context import Tensors
+from workloads.lowering.dims import Dims
+from workloads.lowering.options import LoweringOptions
+from workloads.lowering.tables import Tables
+
+
+@attrs.frozen(kw_only=True)
+class Layout:
+    """What filling the memories needs to know of a program.
+
+    Sequence s has its tokens in the `tables.token_pitch` INT_MEM words from `tables.tokens + s * token_pitch` on.
+    """
+
+    dims: Dims
+    options: LoweringOptions
+    tensors: Tensors
+    tables: Tables
+    sequences: int
+    positions: int
+    """Rows of a sequence's KV cache, and of the rotary tables."""
+    scale_offset: int
+    """Bytes from a tensor's codes to its scales."""
