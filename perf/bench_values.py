@@ -1,0 +1,64 @@
+"""A small generation with values and without, per dynamic instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+import pyperf
+
+from archsim import MachineParams, Program, execute, load_machine, load_tensors, new_state, simulate
+from archsim.isa.semantics.system import System
+from workloads.lowering.generation import lower
+from workloads.lowering.machine_view import view_of
+from workloads.models import load_model
+from workloads.schedules import build_schedule
+
+
+def generation(params: MachineParams) -> Program:
+    """Four layers of 128 channels: 64 tokens in blocks of 32 with a dual cache, two a step."""
+    model = load_model("llada-8b").shrunk(layers=4, vocab=96, hidden=128, heads=4, kv_heads=4, head_dim=32, ffn=256)
+    schedule = build_schedule("llada", cache="dual", prompt=32, gen=64, block=32, steps=32)
+    return lower(model, schedule, view_of(params))
+
+
+def state_of(program: Program, params: MachineParams) -> System:
+    """A state with small numbers for all weights and tables."""
+    state = new_state(program, params)
+    rng = np.random.default_rng(0)
+    written = ("kv_cache", "logits", "program")
+    for region in program.header.regions:
+        name, size = region["name"], region["bytes"]
+        if not name.startswith(written):
+            data = rng.integers(0, 64, size, dtype=np.uint8)
+            load_tensors(state, {name: np.full(size, 122, np.uint8) if name.endswith(".scales") else data})
+    return state
+
+
+def timed(loops: int, run: Callable[[System], object], program: Program, params: MachineParams) -> float:
+    total = 0.0
+    for _ in range(loops):
+        state = state_of(program, params)
+        start = perf_counter()
+        run(state)
+        total += perf_counter() - start
+    return total
+
+
+def main() -> None:
+    runner = pyperf.Runner(processes=3, values=2, warmups=0)
+    params = load_machine("tiny")
+    program = generation(params)
+    count = execute(state_of(program, params))
+    runs: dict[str, Callable[[System], object]] = {
+        "interpreter": execute,
+        "timed": lambda state: simulate(program, params, values=state),
+        "time alone": lambda _state: simulate(program, params, replay=False),
+    }
+    for name, run in runs.items():
+        runner.bench_time_func(f"values: {name}, one instruction", timed, run, program, params, inner_loops=count)
+
+
+if __name__ == "__main__":
+    main()
