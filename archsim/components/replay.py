@@ -147,6 +147,7 @@ class Replayer:
         self._skip(front, snapshots, times)
         watch.executed = front.instructions
         watch.snapshots.clear()
+        watch.failures = 0
         return True
 
     def _snapshot(self) -> Snapshot:
