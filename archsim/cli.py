@@ -31,11 +31,12 @@ PIPE_CLOSED = 141
 _VALIDATIONS: dict[str, tuple[str, ...]] = {
     "sampler": ("workloads.validate",),
     "hbm": ("archsim.micro.hbm_oracle",),
+    "gemm": ("archsim.micro.gemm_oracle",),
     "noc": ("archsim.micro.noc_oracle", "workloads.validate_noc"),
 }
 """What can be validated: name -> modules whose `rows(full)` make its part of the table."""
 
-_MICRO = {"hbm": "archsim.micro.hbm", "noc": "archsim.micro.noc"}
+_MICRO = {"gemm": "archsim.micro.gemm", "hbm": "archsim.micro.hbm", "noc": "archsim.micro.noc"}
 """Measurements of one part: name -> module whose `main(arguments)` makes the text."""
 
 

@@ -26,6 +26,7 @@ NAMES = [
     "dart-2048-pipelined",
     "dart-512",
     "edge-256",
+    "gemm-128",
     "quad-mesh",
     "tiny",
 ]

@@ -144,6 +144,14 @@ V80_HBM2 = rescaled(
     "pseudo-channel): V80-like engineering choice, not checked against an oracle",
 )
 
+HBM2_2400 = rescaled(
+    HBM2_2000,
+    name="HBM2-2400",
+    tck_ps=833,
+    source="HBM2-2000 with its analogue parameters kept in ns and rounded up at 1200 MHz, the clock of ONNXim's "
+    "HBM2 set-up",
+)
+
 LPDDR5_6400 = DramTiming(
     name="LPDDR5-6400",
     source="LPDDR5-6400 class x16 channel, 16 Gb, CK 800 MHz with WCK 4:1, bank-group mode: engineering choice "
@@ -153,7 +161,7 @@ LPDDR5_6400 = DramTiming(
     read_buffer=32, write_buffer=32,
 )  # fmt: skip
 
-TIMINGS: dict[str, DramTiming] = {t.name: t for t in (HBM2_2000, HBM3_6400, V80_HBM2, LPDDR5_6400)}
+TIMINGS: dict[str, DramTiming] = {t.name: t for t in (HBM2_2000, HBM2_2400, HBM3_6400, V80_HBM2, LPDDR5_6400)}
 """Every timing set by its name."""
 
 

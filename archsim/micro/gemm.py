@@ -1,0 +1,108 @@
+"""`archsim micro gemm`: cycles of a matrix product on a systolic array, by itself or inside a core with HBM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+
+from archsim.errors import ArchsimError, ConfigError
+from archsim.isa.timing.systolic import DATAFLOWS, Gemm, SystolicArray
+from archsim.machine import MachineParams, load_machine
+from archsim.micro.gemm_program import gemm_program
+from archsim.run import simulate
+
+CORE_MACHINE = "gemm-128"
+_ARRAY = re.compile(r"(\d+)x(\d+)")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ArchsimError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str]) -> str:
+    """Carry out the command's arguments and return the text to print; raises ArchsimError."""
+    arguments = _parser().parse_args(argv)
+    gemm = Gemm(m=arguments.m, n=arguments.n, k=arguments.k)
+    rows, columns = parse_array(arguments.array)
+    array = SystolicArray(
+        rows=rows, columns=columns, dataflow=arguments.dataflow, double_buffer=arguments.weight_double_buffer
+    )
+    if arguments.mode == "array":
+        found = {"folds": array.folds(gemm), "cycles": array.cycles(gemm), "utilisation": array.utilisation(gemm)}
+    else:
+        found = in_core(gemm, array, arguments.machine)
+    asked = {"mode": arguments.mode, **attrs.asdict(array), **attrs.asdict(gemm), "macs": gemm.macs}
+    if arguments.json:
+        text = json.dumps(asked | found, indent=2) + "\n"
+        if arguments.json == "-":
+            return text
+        Path(arguments.json).write_text(text, encoding="utf-8")
+    return _text(found)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="archsim micro gemm", allow_abbrev=False, description=__doc__)
+    parser.add_argument("--array", default="128x128", metavar="RxC", help="rows and columns (default: 128x128)")
+    parser.add_argument("--dataflow", default="ws", choices=DATAFLOWS, help="what stays in the array (default: ws)")
+    for name, what in (("m", "rows of activations"), ("n", "output columns"), ("k", "reduction")):
+        parser.add_argument(f"--{name}", type=int, required=True, help=what)
+    parser.add_argument(
+        "--weight-double-buffer", action="store_true", help="load the next stationary operand while rows stream"
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("array", "core"),
+        default="array",
+        help="the array by itself, or a program on a core with HBM (default: array)",
+    )
+    parser.add_argument("--machine", default=CORE_MACHINE, help=f"for --mode core (default: {CORE_MACHINE})")
+    parser.add_argument("--json", metavar="FILE|-", help="write the result as JSON; -: to stdout, not the text")
+    return parser
+
+
+def parse_array(text: str) -> tuple[int, int]:
+    """Rows and columns of "128x128"; raises ConfigError."""
+    match = _ARRAY.fullmatch(text)
+    if match is None:
+        raise ConfigError("--array", text, "RxC, such as 128x128")
+    return int(match[1]), int(match[2])
+
+
+def in_core(gemm: Gemm, array: SystolicArray, machine: str = CORE_MACHINE) -> dict[str, Any]:
+    """Cycles, utilisation and HBM traffic of the product as a program; raises ConfigError.
+
+    The core's tensor unit streams rows against weights that the next tile's replace meanwhile: a
+    weight-stationary square array with double buffering, which is what `array` must be.
+    """
+    if array.dataflow != "ws" or not array.double_buffer or array.rows != array.columns:
+        raise ConfigError("--mode core", "another array", "a square one, --dataflow ws --weight-double-buffer")
+    params = sized(load_machine(machine), array.rows)
+    result = simulate(gemm_program(gemm, params), params)
+    peak = array.rows * array.columns * result.cycles
+    return {
+        "cycles": result.cycles,
+        "utilisation": gemm.macs / peak,
+        "hbm_read_bytes": result.hbm["read_bytes"],
+        "hbm_write_bytes": result.hbm["write_bytes"],
+    }
+
+
+def sized(params: MachineParams, side: int) -> MachineParams:
+    """The machine with an array of `side` x `side`."""
+    core = attrs.evolve(params.core, mlen=side, vlen=side, blen=side, hlen=side)
+    return attrs.evolve(params, core=core)
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = []
+    for name, value in found.items():
+        title = name.replace("_", " ").replace("hbm", "HBM")
+        lines.append(f"{title:<16} {value:>16.4f}" if isinstance(value, float) else f"{title:<16} {value:>16,}")
+    return "\n".join(lines) + "\n"
