@@ -89,6 +89,8 @@ class Lane(BusState):
         return bus, holes, max(self.act_free, at), self.epoch, tuple(self.rows), release
 
 
+WHOLE_BURSTS = 4
+"""Bursts of a write from which on its part of a turn is rounded to whole nanoseconds."""
 MAX_BACKLOG = 4096
 """Read bursts of a backlog that are remembered for mixing with writes: 128 KiB of a channel."""
 PAST_PS = 100_000
@@ -126,7 +128,9 @@ def _mixed_turns(lane: BusState, delays: Delays, bursts: int) -> int:
     mixed = min(bursts, lane.mixable)
     lane.mixable -= mixed
     pair = delays.read_to_write + delays.write_to_read
-    lost = pair * mixed // (delays.write_batch * QUANTUM_PS) * QUANTUM_PS
+    lost = pair * mixed // delays.write_batch
+    if mixed >= WHOLE_BURSTS:
+        lost = (lost + QUANTUM_PS // 2) // QUANTUM_PS * QUANTUM_PS
     if bursts < delays.write_batch:
         # A short run shares its turn with the other writes of the batch.
         lane.turn_ps = 0 if mixed else lane.turn_ps
