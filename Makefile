@@ -9,7 +9,7 @@ DEV := $(VENV)/.installed-dev
 TRACE := demo/llada.trace
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint slow perf validate validate-full clean
+.PHONY: help demo test lint slow perf validate validate-full studies clean
 
 help:
 	@echo "make demo   two forwards of LLaDA-8B on dart-2048: trace, run, table"
@@ -19,6 +19,7 @@ help:
 	@echo "make perf   benchmarks of the simulator itself"
 	@echo "make validate       compare with the figures of other tools: a selection, minutes"
 	@echo "make validate-full  all of them"
+	@echo "make studies        the tiny model: tokens of its programs, KV schemes, formats of logits; 200 prompts each"
 	@echo "make clean  remove the virtual environment and what the tools left"
 
 $(BIN)/python:
@@ -57,6 +58,9 @@ validate: $(RUN)
 
 validate-full: $(RUN)
 	$(BIN)/python -m archsim validate all --full
+
+studies: $(RUN)
+	@set -e; for study in tokens kv sampling; do $(BIN)/python -m workloads study $$study --prompts 200; done
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -119,7 +119,7 @@ def test_bad_seeds(text: str) -> None:
         parse_seeds(text)
 
 
-@pytest.mark.parametrize("argv", [["kv"], ["kv-synthetic", "--scenario", "E"], []])
+@pytest.mark.parametrize("argv", [["kv-real"], ["kv-synthetic", "--scenario", "E"], []])
 def test_bad_arguments(argv: list[str]) -> None:
     with pytest.raises(WorkloadError, match="--help shows the usage"):
         main(argv)

@@ -82,6 +82,8 @@ class Cell:
     """The others."""
     RUNS = 56
     """1 if there are others."""
+    RENEWS = 57
+    """1 if this forward sets the channel scales of the KV cache, where only the first one does."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 

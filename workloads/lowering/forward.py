@@ -111,6 +111,9 @@ def _load_counts(c: Context, fields: Fields, value: int) -> None:
         for name, cell in (("loose", Cell.LOOSE), ("run", Cell.RUN), ("runs", Cell.RUNS)):
             fields.load(c, value, name)
             b.store(value, cell)
+    if c.options.kv_scheme == "static" and kind.kind in ("warm", "full", "prefill"):
+        fields.load(c, value, "renews")
+        b.store(value, Cell.RENEWS)
     if c.rows_vary or kind.head_varies or c.listed is not None:
         b.forget()
 

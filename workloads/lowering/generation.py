@@ -94,7 +94,9 @@ class _Generation:
         starts = zip(forwards, self.rounds.kinds, strict=True)
         ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
         pitch = max(ends, default=0)
-        self.tables: Tables = make_tables(self.dims, self.rounds, self.tensors, self.sequences, pitch)
+        self.tables: Tables = make_tables(
+            self.dims, self.rounds, self.tensors, self.sequences, pitch, static=options.kv_scheme == "static"
+        )
         self.b = Builder()
         self.plans = stage_plans(self.dims, self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)

@@ -7,7 +7,7 @@ import attrs
 from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS, Format
 
-KV_SCHEMES = {"none": 0, "rtn": 1, "baos": 2}
+KV_SCHEMES = {"none": 0, "rtn": 1, "hadamard": 1, "baos": 2, "static": 2}
 """Quantisation of the KV cache, as K_STORE's scheme operand."""
 LOGITS = ("spill", "onchip", "online")
 ROPE_CACHE = ("post", "pre")
@@ -68,4 +68,9 @@ class LoweringOptions:
     @property
     def smoothed(self) -> bool:
         """Whether cached rows are scaled per channel, and queries and outputs scaled back."""
-        return self.kv_scheme == "baos"
+        return self.kv_scheme in ("baos", "static")
+
+    @property
+    def rotated(self) -> bool:
+        """Whether cached rows, queries and outputs pass a Hadamard transform of each head's lanes."""
+        return self.kv_scheme == "hadamard"

@@ -34,6 +34,9 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
     b.stride(c.dims.kv.width)
     scheme = KV_SCHEMES[c.options.kv_scheme]
     renews = calibrates(c)
+    if c.options.rotated:
+        turn(c, source, c.all_rows)
+        b.v_rows(c.query_rows)
     for sequence in range(c.vectors.sequences):
         place = source + sequence * rows
         with (
@@ -41,7 +44,7 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
             c.offset(Cell.KV_WRITE, c.kv_offset(value, sequence, kv_group)) as target,
         ):
             if renews:
-                b.emit("K_CALIB", c.v(place), slot, 1)
+                calibrate(c, place, slot, c.query_rows)
             if c.listed is not None:
                 _store_listed(c, c.listed.positions, place, (slot, target))
                 continue
@@ -81,7 +84,9 @@ def fold(c: Context, target: int, group: int, *, value: bool) -> None:
 
 
 def fold_unit(c: Context, target: int, rows: Count, sequence: int, group: int, *, value: bool) -> None:
-    """Multiply rows of one sequence by the channel scales of its cache, where there are any."""
+    """Multiply rows of one sequence by the channel scales of its cache, or rotate them, where those rows are."""
+    if c.options.rotated:
+        turn(c, target, rows)
     if not c.options.smoothed:
         return
     b, dims = c.b, c.dims
@@ -125,6 +130,26 @@ def _load_listed_rope(c: Context, positions: int) -> None:
                 b.add(place, 1)
                 b.add(cosines, vlen)
                 b.add(sines, vlen)
+
+
+def turn(c: Context, target: int, rows: Count) -> None:
+    """The Hadamard transform of every head's lanes; it is its own inverse."""
+    c.b.v_rows(rows)
+    c.b.v_seg(c.dims.view.hlen)
+    c.b.emit("C_HADAMARD_TRANSFORM", *2 * (c.v(target),))
+
+
+def calibrate(c: Context, source: int, slot: int, rows: Count) -> None:
+    """Set the channel scales of the slot from rows; static scales by the program's first forward only."""
+    b = c.b
+    if c.options.kv_scheme != "static":
+        b.emit("K_CALIB", c.v(source), slot, 1)
+        return
+    with b.loop_of(Word(Cell.RENEWS)):
+        b.v_rows(rows)
+        b.emit("K_CALIB", c.v(source), slot, 1)
+    b.v_rows(rows)
+    b.stride(c.dims.kv.width)
 
 
 def calibrates(c: Context) -> bool:

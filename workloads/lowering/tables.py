@@ -42,9 +42,11 @@ class Tables:
     images: tuple[tuple[int, ...], ...]
 
 
-def make_tables(dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int) -> Tables:
-    """Lay out INT_MEM; raises WorkloadError where it is too small."""
-    fields, per_round, per_forward = _split_fields(rounds, dims.view.hlen)
+def make_tables(
+    dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int, *, static: bool
+) -> Tables:
+    """Lay out INT_MEM; raises WorkloadError where it is too small. `static`: one forward sets the KV cache's scales."""
+    fields, per_round, per_forward = _split_fields(rounds, dims.view.hlen, static=static)
     trips: list[int | None] = []
     for index in range(len(rounds.classes)):
         counts = [row[index] for row in rounds.trips]
@@ -107,9 +109,15 @@ def _layer_rows(dims: Dims, tensors: Tensors, core: int, *, head: bool) -> list[
     return [*words, *divmod(follower, 1 << 32), 0, 0]
 
 
-def _split_fields(rounds: Rounds, hlen: int) -> tuple[tuple[Fields, ...], list[list[int]], list[list[int]]]:
+def _split_fields(
+    rounds: Rounds, hlen: int, *, static: bool
+) -> tuple[tuple[Fields, ...], list[list[int]], list[list[int]]]:
     """Fields of every class, columns of the round table, columns of the forward table."""
     rows = [row_fields(forward, hlen) for forward in rounds.forwards]
+    names: tuple[str, ...] = ROW_FIELDS
+    if static:
+        names = (*names, "renews")
+        rows = [{**row, "renews": int(index == 0)} for index, row in enumerate(rows)]
     kinds = [rounds.classes.index(kind) for kind in rounds.kinds]
     starts = [*rounds.starts(), len(rows)]
     per_round: list[list[int]] = []
@@ -117,7 +125,7 @@ def _split_fields(rounds: Rounds, hlen: int) -> tuple[tuple[Fields, ...], list[l
     out: list[Fields] = []
     for index in range(len(rounds.classes)):
         fields = Fields({}, {}, {})
-        for name in ROW_FIELDS:
+        for name in names:
             spans = [
                 {rows[i][name] for i in range(first, last) if kinds[i] == index}
                 for first, last in zip(starts, starts[1:], strict=False)

@@ -164,6 +164,8 @@ def _project_kv(c: Context, group: int, *, value: bool) -> None:
 
 def _store_tile(c: Context, source: int, value: bool, kv_group: int) -> None:
     b = c.b
+    if c.options.rotated:
+        rows.turn(c, source, c.kind.q_rows)
     b.v_rows(c.kind.q_rows)
     b.stride(c.dims.kv.width)
     with (
@@ -192,7 +194,7 @@ def _requantise(c: Context) -> None:
                 c.offset(Cell.SLOT, c.slot(value, 0, kv_group)) as slot,
                 c.offset(Cell.KV_WRITE, c.kv_offset(value, 0, kv_group)) as target,
             ):
-                b.emit("K_CALIB", c.v(c.vectors.query), slot, 1)
+                rows.calibrate(c, c.vectors.query, slot, tiling.full)
                 b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
 
 

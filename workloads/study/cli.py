@@ -8,17 +8,32 @@ from workloads.study.kv import Errors, study
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import SCENARIOS
 
-STUDIES = ("kv-synthetic",)
+STUDIES = ("kv-synthetic", "kv", "tokens", "sampling")
+_ABOUT = (
+    "kv-synthetic: error of KV formats on synthetic K and V; kv: accuracy, bytes and cycles of KV schemes on the tiny "
+    "model; tokens: its programs against the reference; sampling: its commits by format of the logits"
+)
 HEADINGS = ("method", "bits", "K dB", "logits dB", "V dB", "output dB", "KL nats", "beyond %")
 
 
 def main(argv: list[str]) -> int:
     """Run the study and return 0; raises WorkloadError for arguments it cannot use."""
     parser = Parser(prog="python -m workloads study", description="Experiments beside the simulator.")
-    parser.add_argument("name", choices=STUDIES, help="kv-synthetic: error of KV formats on synthetic K and V")
+    parser.add_argument("name", choices=STUDIES, help=_ABOUT)
     parser.add_argument("--seeds", default="0:4", metavar="START:STOP", help="seeds of the data (default 0:4)")
     parser.add_argument("--scenario", default="A", choices=tuple(SCENARIOS), help=_scenario_help())
+    parser.add_argument("--prompts", type=int, default=200, metavar="N", help="held-out prompts (default 200)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the prompts (default 0)")
+    parser.add_argument("--programs", action="store_true", help="kv: values by programs, not the reference; slow")
     args = parser.parse_args(argv)
+    if args.prompts < 1:
+        raise WorkloadError(f"--prompts: {args.prompts}; expected at least 1")
+    if args.name != "kv-synthetic":
+        from workloads.study import tiny_tables
+
+        print(f"{args.prompts} held-out prompts, seed {args.seed}")
+        tiny_tables.show(args.name, args.prompts, args.seed, programs=args.programs)
+        return 0
     scenario, seeds = SCENARIOS[args.scenario], parse_seeds(args.seeds)
     print(f"scenario {args.scenario} ({scenario.about}), seeds {seeds.start}..{seeds.stop - 1}")
     print(table(study(scenario, seeds)))

@@ -6,6 +6,7 @@ would round; with all formats fp32 this is the model as it was trained.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from archsim.isa.semantics.methods import METHODS, Method
 from archsim.isa.semantics.numbers import NUMBERS, Reals, round_trip
-from archsim.isa.semantics.smoothing import Scheme, Smoothing, calibrate, fold_output, fold_query, load, store
+from archsim.isa.semantics.smoothing import Scheme, Smoothing, calibrate, fold_output, fold_query, load, rotate, store
 from workloads.tiny.checkpoint import HEAD_DIM, NORM_EPS, ROPE_THETA, Checkpoint
 from workloads.tiny.tasks import MASK
 
@@ -47,10 +48,7 @@ def stored_as(number: str, scheme: str) -> Method | None:
     """Keys and values in the format, by a scheme of the lowering; None for fp32."""
     if number == "fp32":
         return None
-    if scheme == "baos":
-        both = attrs.evolve(METHODS["baos"].k, number=number)
-    else:
-        both = Scheme(number=number)
+    both = attrs.evolve(METHODS[scheme].k, number=number)
     return Method(k=both, v=both, about=f"{scheme} {number}")
 
 
@@ -64,23 +62,40 @@ class Store:
     """Keys or values of one layer, (sequences, heads, positions, HEAD_DIM), as they lie in the cache."""
 
     scheme: Scheme | None
+    chip: Callable[[Floats | Reals], Floats]
+    """Rounds values to what is kept between operations."""
     smoothing: Smoothing | None = None
     rows: Reals = attrs.field(factory=lambda: np.zeros(0))
+    exact: Floats = attrs.field(factory=lambda: np.zeros(0, np.float32))
+    """Rows before storage, where groups of rows are stored together."""
 
     def write(self, rows: Floats, start: int, *, whole: bool) -> None:
         """Store rows from position `start` on; `whole`: they are all there are, and factors are taken anew."""
+        if self.scheme is not None and self.scheme.by_token:
+            rows, start, whole = self._all_rows(rows, start, whole=whole), 0, True
         if self.scheme is None:
             kept: Reals = rows.astype(np.float64)
         else:
             wide = rows.astype(np.float64)
+            if self.scheme.rotated:
+                wide = self.chip(rotate(wide)).astype(np.float64)
+            plain = attrs.evolve(self.scheme, rotated=False)
             if whole and (self.smoothing is None or self.scheme.calibrated != "once"):
-                self.smoothing = calibrate(wide, self.scheme)
+                self.smoothing = calibrate(wide, plain)
             assert self.smoothing is not None
-            kept = load(store(wide, self.scheme, self.smoothing), self.scheme)
+            kept = load(store(wide, plain, self.smoothing), plain)
         if whole:
             self.rows = kept
         else:
             self.rows[:, :, start : start + rows.shape[2]] = kept
+
+    def _all_rows(self, rows: Floats, start: int, *, whole: bool) -> Floats:
+        """All rows as they are now: a group along positions is stored anew when one of its rows changes."""
+        if whole:
+            self.exact = rows.copy()
+        else:
+            self.exact[:, :, start : start + rows.shape[2]] = rows
+        return self.exact
 
     def query(self, rows: Floats) -> Floats:
         """Queries as stored keys want them."""
@@ -109,9 +124,9 @@ class Reference:
         self.embedding = through(checkpoint["embedding"], numerics.tables)
         method = numerics.method
         pair = (method.k, method.v) if method else (None, None)
-        self.stores = [(Store(pair[0]), Store(pair[1])) for _ in range(checkpoint.layers)]
+        self.stores = [(Store(pair[0], self.chip), Store(pair[1], self.chip)) for _ in range(checkpoint.layers)]
 
-    def chip(self, values: npt.NDArray[np.floating]) -> Floats:
+    def chip(self, values: Floats | Reals) -> Floats:
         """Values as they are kept between operations."""
         return through(values.astype(np.float32), self.numerics.chip)
 
@@ -180,13 +195,16 @@ class Reference:
 class Choice:
     """One forward's choices: tokens and confidences (sequences, block rows), and which rows took their token.
 
-    `gap` is the distance of the two largest logits of each row, in units of the larger one's last place in float32.
+    `logits` are what they were made from, for the rows that were `masked`; `gap` is the distance of the two largest
+    logits of each row, in units of the larger one's last place in float32.
     """
 
     tokens: Ids
     confidence: Floats
     taken: npt.NDArray[np.bool_]
     gap: Reals
+    logits: Floats
+    masked: npt.NDArray[np.bool_]
 
 
 def choose(model: Reference, logits: Floats, masked: npt.NDArray[np.bool_], count: int) -> Choice:
@@ -200,16 +218,25 @@ def choose(model: Reference, logits: Floats, masked: npt.NDArray[np.bool_], coun
     np.put_along_axis(taken, order, True, axis=-1)  # noqa: FBT003
     second = np.partition(logits, -2, axis=-1)[..., -2]
     gap = (top[..., 0] - second) / np.spacing(np.abs(top[..., 0]))
-    return Choice(tokens=tokens, confidence=confidence, taken=taken & masked, gap=gap.astype(np.float64))
+    return Choice(tokens=tokens, confidence=confidence, taken=taken & masked, gap=gap.astype(np.float64),
+                  logits=logits, masked=masked)
 
 
 def generate(
-    model: Reference, prompts: Ids, *, gen: int, block: int, steps: int, cache: str
+    model: Reference,
+    prompts: Ids,
+    *,
+    gen: int,
+    block: int,
+    steps: int,
+    cache: str,
+    sampler: Reference | None = None,
 ) -> tuple[Ids, list[Choice]]:
     """LLaDA's semi-autoregressive sampling, low-confidence remasking, temperature 0.
 
     `prompts` (sequences, tokens); `steps` are of the whole generation. Returns the canvases, and what each forward
-    chose. After ML-GSAI/LLaDA b7e6c35 generate.py, with the caches of NVlabs/Fast-dLLM 24cc59e llada/generate.py.
+    chose. `sampler`, if given, rounds the sampler's arithmetic instead of `model`.
+    After ML-GSAI/LLaDA b7e6c35 generate.py, with the caches of NVlabs/Fast-dLLM 24cc59e llada/generate.py.
     """
     sequences, prompt = prompts.shape
     canvas = np.concatenate([prompts, np.full((sequences, gen), MASK)], axis=1)
@@ -224,7 +251,7 @@ def generate(
             head = slice(first - rows.start, first - rows.start + block)
             logits = model.forward(canvas[:, rows], rows.start, head)
             count = block // each + (step < block % each)
-            choice = choose(model, logits, canvas[:, own] == MASK, count)
+            choice = choose(sampler or model, logits, canvas[:, own] == MASK, count)
             canvas[:, own] = np.where(choice.taken, choice.tokens, canvas[:, own])
             choices.append(choice)
     return canvas, choices
