@@ -9,14 +9,15 @@ DEV := $(VENV)/.installed-dev
 TRACE := demo/llada.trace
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint slow perf validate validate-full studies clean
+.PHONY: help demo test lint slow perf perf-compare perf-baseline growth validate validate-full studies clean
 
 help:
 	@echo "make demo   two forwards of LLaDA-8B on dart-2048: trace, run, table"
 	@echo "make test   ruff, mypy, import contracts, tests"
 	@echo "make lint   the first three of these"
 	@echo "make slow   the tests that take minutes"
-	@echo "make perf   benchmarks of the simulator itself"
+	@echo "make perf   benchmarks of the simulator itself; perf-compare: beside the committed ones"
+	@echo "make growth how the cost of a run grows with the work: table and plot"
 	@echo "make validate       compare with the figures of other tools: a selection, minutes"
 	@echo "make validate-full  all of them"
 	@echo "make studies        the tiny model: tokens of its programs, KV schemes, formats of logits; 200 prompts each"
@@ -50,8 +51,22 @@ test: lint
 slow: $(DEV)
 	$(BIN)/python -m pytest -q -n 2 -m slow
 
+BENCHES := $(patsubst perf/bench_%.py,%,$(sort $(wildcard perf/bench_*.py)))
+
 perf: $(DEV)
-	@set -e; for bench in $(sort $(wildcard perf/bench_*.py)); do $(BIN)/python $$bench --fast; done
+	@rm -rf build/perf && mkdir -p build/perf
+	@set -e; for bench in $(BENCHES); do $(BIN)/python perf/bench_$$bench.py --fast -o build/perf/$$bench.json; done
+
+perf-compare: perf
+	@set -e; for bench in $(BENCHES); do \
+		$(BIN)/python -m pyperf compare_to --table perf/baseline/$$bench.json build/perf/$$bench.json; done
+
+perf-baseline: perf
+	@mkdir -p perf/baseline && cp build/perf/*.json perf/baseline/
+
+growth: $(DEV)
+	$(BIN)/python -m pip install --quiet --editable ".[plots]"
+	$(BIN)/python perf/growth.py -o perf
 
 validate: $(RUN)
 	$(BIN)/python -m archsim validate all

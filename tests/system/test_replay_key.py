@@ -58,7 +58,8 @@ LEFT_OUT: dict[str, set[str]] = {
     # Its queue is empty here: what it waits for is looked at in the other units.
     "NetworkInterface": {*UNIT, "port", "fronts", "ready_ps", "cause", "wake_ps"},
     # Waiters are processes, which the kernel's queue and the components' own waits tell.
-    "Operation": {"phase", "waiters"},
+    # `effect` is for runs with values, which are never replayed.
+    "Operation": {"phase", "waiters", "effect"},
     "PhaseRun": {"ledger", "totals"},
     "PhaseTotals": set(),
 }

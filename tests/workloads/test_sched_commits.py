@@ -62,7 +62,6 @@ def test_only_forwards_that_programs_can_run_are_lowered() -> None:
     require_lowerable(LladaSchedule(prompt=8, gen=16))
     require_lowerable(FastDllmSchedule(prompt=8, gen=32))
     with pytest.raises(WorkloadError) as caught:
-        require_lowerable(build_schedule("dkv-greedy", prompt=8, gen=32))
-    assert str(caught.value) == (
-        "schedule dkv-greedy: the query rows are scattered over the canvas; expected one that a program can run"
-    )
+        require_lowerable(build_schedule("dllm-cache", prompt=8, gen=32))
+    assert str(caught.value).startswith("schedule dllm-cache: ")
+    assert str(caught.value).endswith("expected one that a program can run")
