@@ -31,7 +31,7 @@ FULL: dict[str, tuple[range, ...]] = {
 """Transfers of the run that are played, by machine."""
 
 MISSES = {
-    ("quad-mesh", 0): "flit-level; links full throughout carry 72 % there, noc.queued_percent says 66",
+    ("quad-mesh", 0): "flit-level; as if full links carried 72 %, noc.queued_percent says 66",
 }
 """Why a window, by machine and first transfer, is not met."""
 
