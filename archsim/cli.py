@@ -39,6 +39,9 @@ _VALIDATIONS: dict[str, tuple[str, ...]] = {
 _MICRO = {"gemm": "archsim.micro.gemm", "hbm": "archsim.micro.hbm", "noc": "archsim.micro.noc"}
 """Measurements of one part: name -> module whose `main(arguments)` makes the text."""
 
+_COMPARE = "workloads.compare"
+"""Its `main(options)` carries out `compare`."""
+
 
 class UsageError(ArchsimError):
     """Arguments that make no command."""
@@ -84,6 +87,8 @@ def _command(argv: list[str]) -> int:
     if not argv:
         parser.print_help()
         return 2
+    if argv[0] == "compare":  # its options come first, which argparse does not hand on
+        return _compare(argv[1:])
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     return command(arguments)
@@ -106,6 +111,7 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     micro = _add(commands, "micro", _micro, "measure one part of a machine by itself")
     micro.add_argument("part", choices=sorted(_MICRO))
     micro.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="see `archsim micro PART --help`")
+    commands.add_parser("compare", help="generation methods side by side on one machine")
     asm = _add(commands, "asm", _asm, "assemble a program into a trace")
     asm.add_argument("file", metavar="FILE")
     asm.add_argument("-o", "--output", required=True, metavar="OUT", help="trace to write; .gz compresses")
@@ -280,6 +286,11 @@ def _validate(arguments: argparse.Namespace) -> int:
 def _micro(arguments: argparse.Namespace) -> int:
     print(importlib.import_module(_MICRO[arguments.part]).main(arguments.options).rstrip("\n"))
     return 0
+
+
+def _compare(options: list[str]) -> int:
+    code: int = importlib.import_module(_COMPARE).main(options)
+    return code
 
 
 def _asm(arguments: argparse.Namespace) -> int:
