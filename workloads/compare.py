@@ -14,7 +14,6 @@ import attrs
 
 import archsim
 from archsim.errors import ArchsimError
-from archsim.results import RunResult
 from archsim.units import PS_PER_SECOND
 from workloads.cli import Parser
 from workloads.forwards import Forward, Window
@@ -126,7 +125,7 @@ def _measure(job: Job) -> Row:
     )
 
 
-def _bound(result: RunResult) -> str:
+def _bound(result: archsim.RunResult) -> str:
     return result.bounds["program"].largest[0] if "program" in result.bounds else "-"
 
 
