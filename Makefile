@@ -58,11 +58,11 @@ perf: $(DEV)
 	@set -e; for bench in $(BENCHES); do $(BIN)/python perf/bench_$$bench.py --fast -o build/perf/$$bench.json; done
 
 perf-compare: perf
-	@set -e; for bench in $(BENCHES); do \
-		$(BIN)/python -m pyperf compare_to --table perf/baseline/$$bench.json build/perf/$$bench.json; done
+	@set -e; for bench in $(BENCHES); do if [ -f perf/baseline/$$bench.json ]; then \
+		$(BIN)/python -m pyperf compare_to --table perf/baseline/$$bench.json build/perf/$$bench.json; fi; done
 
 perf-baseline: perf
-	@mkdir -p perf/baseline && cp build/perf/*.json perf/baseline/
+	$(BIN)/python perf/baseline.py build/perf perf/baseline
 
 growth: $(DEV)
 	$(BIN)/python -m pip install --quiet --editable ".[plots]"
