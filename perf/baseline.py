@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HOST = {"boot_time", "cpu_affinity", "hostname", "platform", "python_executable", "uptime"}
+HOST = {"boot_time", "cpu_affinity", "hostname", "platform", "python_config_args", "python_executable", "uptime"}
 
 
 def cleaned(value: Any) -> Any:
