@@ -2,7 +2,7 @@
 
 Each access of one iteration is compared with the same access of the next: its move per iteration.
 Accesses that move alike keep their relation for ever. Those that move differently must never meet,
-which is checked on the whole stretch that each group sweeps; in the SRAMs, where only overlap matters, it
+which is checked for every place that each group comes by; in the SRAMs, where only overlap matters, it
 is enough that each moving access goes on meeting the same resting ones.
 """
 
@@ -20,6 +20,8 @@ HBM = 4
 _REGION_BITS = 24
 MAX_PAIRS = 1_000_000
 """Pairs of accesses that are looked at one by one."""
+MAX_PLACES = 4096
+"""Moves over which the places of a group are looked at one by one."""
 _LOAD, _OPAQUE, _STORE, _PRODUCT = 10, 11, 12, 13
 
 
@@ -138,9 +140,33 @@ class Evenness:
                 low2, high2 = sweep2.over(move2, times)
                 if low >= high2 or low2 >= high:
                     continue
-                if what == HBM or not _same_meetings(sweep, move, sweep2, move2, times):
+                if what == HBM:
+                    if _cross(sweep, move, sweep2, move2, times):
+                        return False
+                elif not _same_meetings(sweep, move, sweep2, move2, times):
                     return False
         return True
+
+
+def _cross(one: Sweep, move: int, other: Sweep, move2: int, times: int) -> bool:
+    """Whether one group, at any of its places over `times` moves, overlaps the other at any of its own.
+
+    Layers of a stack whose scales lie between the codes of later ones pass by what rests between them.
+    """
+    if times > MAX_PLACES:
+        return True
+    if not move:
+        one, move, other, move2 = other, move2, one, move
+    for low in range(one.low, one.low + move * times + (1 if move > 0 else -1), move):
+        high = low + one.high - one.low
+        # Places j of the other overlap where low - other.high < j * move2 < high - other.low.
+        below, above = low - other.high, high - other.low
+        if move2 < 0:
+            below, above = -above, -below
+        first, last = (below // abs(move2) + 1, -(-above // abs(move2)) - 1) if move2 else (0, 0)
+        if (move2 or below < 0 < above) and max(first, 0) <= min(last, times):
+            return True
+    return False
 
 
 def _same_meetings(one: Sweep, move: int, other: Sweep, move2: int, times: int) -> bool:

@@ -152,6 +152,13 @@ def _set_address(front: FrontEnd, decoded: Decoded) -> Wait:
     return None
 
 
+def _set_address_page(front: FrontEnd, decoded: Decoded) -> Wait:
+    rd, page = decoded.values
+    front.bases[rd] = front.value(page, decoded) << 12
+    _done(front, decoded)
+    return None
+
+
 def _set_scale(front: FrontEnd, decoded: Decoded) -> Wait:
     front.scale = front.value(decoded.values[0], decoded)
     _done(front, decoded)
@@ -263,6 +270,7 @@ HANDLERS: dict[str, Handler] = {
     "C_LOOP_END": _loop_end,
     "C_BREAK": _end_program,
     "C_SET_ADDR_REG": _set_address,
+    "C_SET_ADDR_PAGE": _set_address_page,
     "C_SET_SCALE_REG": _set_scale,
     "C_SET_STRIDE_REG": _set_stride,
     "C_SET_V_MASK_REG": _set_nothing_timed,

@@ -15,7 +15,7 @@ from tests.workloads.walk import walk
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import make_rounds
 from workloads.lowering.cli import main
-from workloads.lowering.dims import Columns, columns, make_dims
+from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
 from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes, matrix_cells
@@ -99,6 +99,14 @@ def test_codes_and_scales_never_overlap(tensors: list[tuple[int, int]], total: i
             spans.append((scales, scales + fmt.scale_bytes(tensor.elements)))
     spans.sort()
     assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+
+
+@given(st.integers(1 << 22, 1 << 28), st.integers(33, 128))
+def test_layers_beyond_the_reach_of_a_scale_offset_are_evenly_spaced(elements: int, layers: int) -> None:
+    fmt = FORMATS["mxint4"]
+    hbm = HbmMap(1 << 40, 1 << 20, round_up(fmt.code_bytes(elements), 1 << 20) * layers, "test")
+    bases = hbm.add("weights", fmt, elements, layers).bases
+    assert len({after - before for before, after in zip(bases, bases[1:], strict=False)}) == 1
 
 
 @given(st.integers(4, 30), st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=5))

@@ -101,6 +101,8 @@ class _Walk:
     def control(self, step: Step, rd: int) -> None:
         if step.mnemonic == "C_SET_ADDR_REG":
             self.bases[rd] = (step.operands["rs1"] << 32) + step.operands["rs2"]
+        elif step.mnemonic == "C_SET_ADDR_PAGE":
+            self.bases[rd] = step.operands["rs1"] << 12
         elif step.mnemonic == "C_PHASE":
             self.phase = step.operands["imm"]
         elif step.mnemonic in STICKY:

@@ -88,8 +88,10 @@ class Cell:
     """Numbers of the other cores, in the order in which this core addresses them."""
 
 
-LAYER_ROW = 4
-"""Words of a layer's table row: weight base (high, low), KV base (high, low)."""
+LAYER_ROW = 2
+"""Words of a layer's table row: weight base, KV base, in pages."""
+PAGE_BITS = 12
+"""Bases in pages (see C_SET_ADDR_PAGE) move by the same amount from layer to layer, also across 4 GiB."""
 
 
 @attrs.define(eq=False, kw_only=True)

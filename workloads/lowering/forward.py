@@ -188,11 +188,10 @@ def _layer_loop(c: Context, body: Callable[[], None]) -> None:
         b.store(row, Cell.LAYER)
     b.store(0, Cell.BIAS)
     with b.loop(c.dims.model.layers):
-        with b.reg() as row, b.reg() as high, b.reg() as low:
-            b.load(row, Cell.LAYER)
-            b.emit("S_LD_INT", high, row, 2)
-            b.emit("S_LD_INT", low, row, 3)
-            b.emit("C_SET_ADDR_REG", A_KV, high, low)
+        with b.reg() as page:
+            b.load(page, Cell.LAYER)
+            b.emit("S_LD_INT", page, page, 1)
+            b.emit("C_SET_ADDR_PAGE", A_KV, page)
         if c.tensors.bias:
             _load_biases(c)
         body()

@@ -13,7 +13,7 @@ from workloads.forwards import Forward, Schedule, Window, evidence_notes, requir
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, Cell, Context, Listed, Tensors, Tiling
+from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, LAYER_ROW, Cell, Context, Listed, Tensors, Tiling
 from workloads.lowering.dims import Dims, make_dims
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
@@ -104,15 +104,13 @@ class _Generation:
     def _switch(self, stage: str) -> None:
         """Point the weight register at the stage behind this one."""
         b = self.b
-        with b.reg() as high, b.reg() as low:
+        with b.reg() as page:
             if stage not in (HEAD, ""):
-                b.load(low, Cell.LAYER)
-                b.emit("S_LD_INT", high, low, 4)
-                b.emit("S_LD_INT", low, low, 5)
+                b.load(page, Cell.LAYER)
+                b.emit("S_LD_INT", page, page, LAYER_ROW)
             else:
-                b.load(high, self.tables.layers)
-                b.load(low, self.tables.layers + 1)
-            b.emit("C_SET_ADDR_REG", A_WEIGHTS, high, low)
+                b.load(page, self.tables.layers)
+            b.emit("C_SET_ADDR_PAGE", A_WEIGHTS, page)
 
     def emit(self) -> None:
         """Emit everything."""

@@ -52,19 +52,28 @@ class HbmMap:
         stride = round_up(codes, self.align)
         if scales and stride > self.scale_offset:
             raise WorkloadError(f"{self.where}: {name} takes {codes} B of codes; expected at most {self.scale_offset}")
-        # A stack that reaches beyond the scale offset would lie on its own scales.
-        stacked = count * stride <= self.scale_offset or not scales
+        # A stack that reaches beyond the scale offset would lie on its own scales, unless there are gaps for them.
+        pitch = stride if count * stride <= self.scale_offset or not scales else self._pitch(stride, scales)
+        stacked = pitch > 0
         bases: list[int] = []
         for first in (0,) if stacked else range(count):
             copies = range(count) if stacked else range(1)
-            spans = [(0, copies[-1] * stride + codes)]
-            spans += [(copy * stride + self.scale_offset, scales) for copy in copies if scales]
+            spans = [(copy * pitch, codes) for copy in copies]
+            spans += [(copy * pitch + self.scale_offset, scales) for copy in copies if scales]
             base = self._fit(spans, name if stacked else f"{name}, copy {first},")
             self._busy = sorted(self._busy + [(base + start, base + start + size) for start, size in spans])
-            bases += [base + copy * stride for copy in copies]
+            bases += [base + copy * pitch for copy in copies]
         tensor = Tensor(name=name, bases=tuple(bases), elements=elements, format=fmt)
         self.tensors.append(tensor)
         return tensor
+
+    def _pitch(self, stride: int, scales: int) -> int:
+        """Distance of copies at which the scales of each fall behind the codes of a later one; 0 if there is none."""
+        room = round_up(scales, self.align)
+        for pitch in range(stride + room, 2 * stride, self.align):
+            if stride <= self.scale_offset % pitch <= pitch - room:
+                return pitch
+        return 0
 
     def _fit(self, spans: list[tuple[int, int]], name: str) -> int:
         base = 0

@@ -8,7 +8,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.classes import ROW_FIELDS, Rounds, row_fields
-from workloads.lowering.context import LAYER_ROW, Cell, Tensors
+from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.forward import Fields
 
@@ -104,9 +104,9 @@ def _layer_rows(dims: Dims, tensors: Tensors, core: int, *, head: bool) -> list[
     """Every layer's row, and one with the base of what follows them: the LM head, or the first layer again."""
     words: list[int] = []
     for layer in range(dims.model.layers):
-        words += [*divmod(tensors.layers[core].at(layer), 1 << 32), *divmod(tensors.kv[core].at(layer), 1 << 32)]
+        words += [tensors.layers[core].at(layer) >> PAGE_BITS, tensors.kv[core].at(layer) >> PAGE_BITS]
     follower = tensors.head[core].base if head else tensors.layers[core].at(0)
-    return [*words, *divmod(follower, 1 << 32), 0, 0]
+    return [*words, follower >> PAGE_BITS, 0]
 
 
 def _split_fields(

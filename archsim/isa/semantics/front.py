@@ -76,6 +76,12 @@ def set_address(core: CoreState, call: Call) -> None:
     core.bases[register] = (high << 32) + low
 
 
+def set_address_page(core: CoreState, call: Call) -> None:
+    """a = rs1 * 4096."""
+    register, page = call.arguments
+    core.bases[register] = page << 12
+
+
 def set_scale(core: CoreState, call: Call) -> None:
     """Scales lie this many bytes behind the base."""
     core.sticky = core.sticky._replace(scale=call.arguments[0])
