@@ -147,7 +147,7 @@ def test_scores_that_need_all_logits_again_are_refused_without_them(logits: str)
         lower(MODEL, built("dream"), SMALL, LoweringOptions(logits=logits))
 
 
-@pytest.mark.parametrize("change", [{"layers": 1}, {"soft_rows": 4}, {"weight_density": 0.5}, {"network": "helper"}])
+@pytest.mark.parametrize("change", [{"soft_rows": 4}, {"weight_density": 0.5}])
 def test_what_no_code_is_emitted_for_is_refused_by_name(change: dict[str, object]) -> None:
     forward = attrs.evolve(next(iter(built("dream").forwards())), **change)
     with pytest.raises(WorkloadError, match=f"forward 0: {next(iter(change))} is"):

@@ -11,10 +11,6 @@ from workloads.forwards import Forward
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.machine_view import MachineView
 
-ROW_FIELDS = (
-    "q_start", "head_offset", "head_start", "committed", "tail",
-    "q_rows", "head_rows", "sampled", "pairs", "loose", "run", "runs",
-)  # fmt: skip
 MOST_SHAPES = 16
 """Shapes that get code of their own. Where a window has more, forwards share code by numbers of tiles."""
 
@@ -46,6 +42,10 @@ class ForwardClass:
     gap_rows: int = 0
     """Rows whose two largest logits are compared."""
     score: str = "confidence"
+    network: str = ""
+    """Network that the rows go through; empty: the model."""
+    layers: int = 0
+    """Layers of it that run; 0: all."""
 
     @property
     def decodes(self) -> bool:
@@ -54,7 +54,7 @@ class ForwardClass:
 
 
 NO_CODE = (
-    "operators", "network", "layers", "weight_density", "soft_rows", "score_passes", "policy_rows", "compared_rows",
+    "operators", "weight_density", "soft_rows", "score_passes", "policy_rows", "compared_rows",
 )  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
@@ -82,7 +82,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows, tail,
         head_varies=0 < forward.sampled_rows < forward.head_rows, scattered=forward.scattered,
         head_scattered=forward.scattered or forward.head_scattered,
-        gap_rows=forward.gap_rows, score=forward.score,
+        gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
     )  # fmt: skip
 
 

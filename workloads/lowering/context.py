@@ -84,6 +84,8 @@ class Cell:
     """1 if there are others."""
     RENEWS = 57
     """1 if this forward sets the channel scales of the KV cache, where only the first one does."""
+    NEXT_PAGE = 58
+    """Page of the weights that follow the LM head, where there are networks beside the model."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
@@ -98,9 +100,11 @@ PAGE_BITS = 12
 class Tensors:
     """Everything that lies in HBM; with tensor parallelism weights and KV cache are one per core."""
 
-    layers: tuple[Tensor, ...]
+    layers: dict[str, tuple[Tensor, ...]]
+    """By network; the model's name is empty."""
     head: tuple[Tensor, ...]
-    kv: tuple[Tensor, ...]
+    kv: dict[str, tuple[Tensor, ...]]
+    """By network."""
     embedding: tuple[Tensor, ...]
     """One table per column block of the hidden dimension."""
     rope: Tensor
@@ -159,6 +163,12 @@ class Context:
     kv_buffers: int
     table: int
     """INT_MEM address of the first layer's table row."""
+    layers: int
+    """Layers that run."""
+    first_layer: int = 0
+    """Number of the first of them, counted over the layers of all networks."""
+    switches: bool = False
+    """Whether the next forward may go through another network."""
     listed: Listed | None = None
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None

@@ -10,6 +10,7 @@ from workloads.lowering.context import A_KV, A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
+from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 
 
@@ -23,22 +24,44 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
     _start(c, fields, tokens, sampled)
     plan = sampling_plan(c, token_pitch, sampled, (0, 0)) if c.kind.head_rows else None
-    with b.loop(c.groups):
-        if c.tiling is None:
-            _embed(c, 1 if c.kind.decodes else token_pitch)
-            _layers(c)
-        else:
-            tiled_embed(c)
-            _layer_loop(c, lambda: tiled_layer(c))
-        if plan is not None:
-            head_norm(c)
-            lm_head(c, plan)
-        if c.groups > 1:
-            _next_group(c, 1 if c.kind.decodes else token_pitch)
+    pitch = 1 if c.kind.decodes else token_pitch
+    if c.switches and c.groups > 1:
+        with b.reg(c.table) as own:
+            _set_next(c, own)
+        with b.loop(c.groups - 1):
+            _pass(c, plan, pitch)
+    if c.switches:
+        with b.reg() as following:
+            fields.load(c, following, "next")
+            _set_next(c, following)
+    with b.loop(1 if c.switches else c.groups):
+        _pass(c, plan, pitch)
     if plan is None:
         return
     with b.reg() as x, b.reg() as k:
         sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
+
+
+def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
+    """One group of sequences through the layers and, where there is a plan of sampling, the LM head."""
+    if c.tiling is None:
+        _embed(c, pitch)
+        _layers(c)
+    else:
+        tiled_embed(c)
+        _layer_loop(c, lambda: tiled_layer(c))
+    if plan is not None:
+        head_norm(c)
+        lm_head(c, plan)
+    if c.groups > 1:
+        _next_group(c, pitch)
+
+
+def _set_next(c: Context, table: int) -> None:
+    """Say which layer follows this pass, by the register with its table row: behind LM head or last layer."""
+    with c.b.reg() as page:
+        c.b.emit("S_LD_INT", page, table, 0)
+        c.b.store(page, Cell.NEXT_PAGE if c.kind.head_rows else c.table + LAYER_ROW * c.layers)
 
 
 class Fields:
@@ -83,8 +106,8 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         b.store(value, Cell.TOKENS)
         fields.load(c, value, "committed")
         b.store(value, Cell.COMMITTED)
-        for cell in (Cell.KV_READ, Cell.SLOT):
-            b.store(0, cell)
+        b.store(0, Cell.KV_READ)
+        b.store(b.const(c.first_layer * _layer_slots(c)), Cell.SLOT)
         # Each core computes a run of chunks of every sequence's logits.
         b.load(value, Cell.CORE)
         _store_product(c, product, value, dims.core_chunks * c.kind.head_rows * dims.view.vlen, Cell.LOGITS)
@@ -186,8 +209,8 @@ def _layer_loop(c: Context, body: Callable[[], None]) -> None:
     b = c.b
     with b.reg(c.table) as row:
         b.store(row, Cell.LAYER)
-    b.store(0, Cell.BIAS)
-    with b.loop(c.dims.model.layers):
+    b.store(b.const(c.first_layer * c.dims.biases * c.dims.view.vlen), Cell.BIAS)
+    with b.loop(c.layers):
         with b.reg() as page:
             b.load(page, Cell.LAYER)
             b.emit("S_LD_INT", page, page, 1)
@@ -204,7 +227,7 @@ def _layer_loop(c: Context, body: Callable[[], None]) -> None:
             b.store(value, Cell.SLOT)
     with b.reg() as slot:
         b.load(slot, Cell.SLOT)
-        b.emit("S_SUB_INT", slot, slot, b.const(c.dims.model.layers * _layer_slots(c)))
+        b.emit("S_SUB_INT", slot, slot, b.const(c.layers * _layer_slots(c)))
         b.store(slot, Cell.SLOT)
 
 

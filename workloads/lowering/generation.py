@@ -22,10 +22,11 @@ from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, place_tensors, plan_matrix, stage_plans
+from workloads.lowering.networks import find_networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stages import HEAD, Plan, split_layer
-from workloads.lowering.tables import Tables, make_tables
+from workloads.lowering.tables import Tables, make_tables, route
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
 from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
@@ -72,6 +73,7 @@ class _Generation:
             found = f"forward {odd.index}: {odd.sequences} sequences behind forwards of {self.sequences}"
             raise WorkloadError(f"{found}; expected one number of sequences")
         kinds = self.rounds.classes
+        self.networks = find_networks(model.layers, kinds)
         self.dims: Dims
         self.vectors: list[VectorPlan]
         self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
@@ -90,13 +92,14 @@ class _Generation:
         self.matrix: MatrixPlan = plan_matrix(self.dims, options, self.extent)
         self.hbm: HbmMap
         self.tensors: Tensors
-        self.hbm, self.tensors = place_tensors(self.dims, options, self.extent)
+        self.hbm, self.tensors = place_tensors(self.dims, options, self.extent, self.networks)
         starts = zip(forwards, self.rounds.kinds, strict=True)
         ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
         pitch = max(ends, default=0)
         self.tables: Tables = make_tables(
-            self.dims, self.rounds, self.tensors, self.sequences, pitch, static=options.kv_scheme == "static"
-        )
+            self.dims, self.rounds, self.tensors, self.sequences, pitch, self.networks,
+            static=options.kv_scheme == "static",
+        )  # fmt: skip
         self.b = Builder()
         self.plans = stage_plans(self.dims, self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
@@ -109,8 +112,12 @@ class _Generation:
                 b.load(page, Cell.LAYER)
                 b.emit("S_LD_INT", page, page, LAYER_ROW)
             else:
-                b.load(page, self.tables.layers)
+                known = stage == HEAD and len(self.networks.depths) > 1
+                b.load(page, Cell.NEXT_PAGE if known else self._table(self.rounds.kinds[0]))
             b.emit("C_SET_ADDR_PAGE", A_WEIGHTS, page)
+
+    def _table(self, kind: ForwardClass) -> int:
+        return self.tables.layers[route(kind, self.networks)]
 
     def emit(self) -> None:
         """Emit everything."""
@@ -176,8 +183,8 @@ class _Generation:
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
             layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
             positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
-            table=self.tables.layers if kind.head_rows else self.tables.stores, listed=self._listed(kind),
-            tiling=tiling,
+            table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
+            first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,
         )  # fmt: skip
 
     def _listed(self, kind: ForwardClass) -> Listed | None:
@@ -226,7 +233,7 @@ class _Generation:
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
             ideal=ideal_work(self.dims, options, self.rounds, passes),
-            notes=(*evidence_notes(schedule), *self._notes(passes)),
+            notes=(*evidence_notes(schedule), *self._notes(passes), *self.networks.notes()),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
 
@@ -264,7 +271,7 @@ class _Generation:
         return (self.dims.view.vector_vectors if spilled else vectors) * self.dims.view.vlen * 2
 
     def _slots(self) -> int:
-        return 2 * self.dims.model.layers * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
+        return 2 * self.networks.total * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
 
     def _notes(self, passes: dict[ForwardClass, tuple[int, int]]) -> tuple[str, ...]:
         notes = [

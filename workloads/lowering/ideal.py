@@ -44,6 +44,11 @@ def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[
     }
 
 
+def _layers(dims: Dims, forward: Forward) -> int:
+    """Layers that run, of the model or of another network of its width."""
+    return forward.layers or dims.model.layers
+
+
 def _tensor(dims: Dims, forward: Forward) -> int:
     """Tiles of BLEN cycles: GEMMs of all rows, packed-head attention by sequence, LM head."""
     model, view = dims.model, dims.view
@@ -64,7 +69,7 @@ def _tensor(dims: Dims, forward: Forward) -> int:
         pairs = sum(ceil_div(min(end, forward.q_rows), view.hlen) for end in ends)
     attention = 2 * pairs * forward.sequences * ceil_div(model.heads, view.heads_per_vector)
     head = blocks(model.hidden) * columns(model.vocab) * ceil_div(forward.head_rows * forward.sequences, view.blen)
-    return view.blen * (model.layers * (layer * row_tiles + attention) + head)
+    return view.blen * (_layers(dims, forward) * (layer * row_tiles + attention) + head)
 
 
 def _vector(dims: Dims, forward: Forward) -> int:
@@ -83,7 +88,7 @@ def _vector(dims: Dims, forward: Forward) -> int:
     layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _SILU * vectors(model.ffn)
     sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
     greedy = forward.kind in ("prefill", "decode")
-    return model.layers * layer + sampled * (4 if greedy else _SAMPLE)
+    return _layers(dims, forward) * layer + sampled * (4 if greedy else _SAMPLE)
 
 
 def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> int:
@@ -91,9 +96,9 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     model = dims.model
     groups, tiles = passes
     head = model.head_weights if forward.head_rows else 0
-    weights = options.weight_format.total_bytes(model.layers * model.layer_weights * tiles + head)
+    weights = options.weight_format.total_bytes(_layers(dims, forward) * model.layer_weights * tiles + head)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
-    kv = model.layers * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
+    kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
     embedding = forward.sequences * forward.q_rows * options.table_format.total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
@@ -105,4 +110,4 @@ def _noc(dims: Dims, forward: Forward) -> int:
     """Partial sums between cores: a ring's worth of two all-reduces a layer, in BF16."""
     cores = dims.view.cores
     rows = forward.q_rows * forward.sequences
-    return 2 * 2 * (cores - 1) * dims.model.layers * rows * dims.model.hidden * 2
+    return 2 * 2 * (cores - 1) * _layers(dims, forward) * rows * dims.model.hidden * 2

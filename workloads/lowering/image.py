@@ -35,7 +35,7 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     layer, head = layer_stage(layout.dims), head_stage(layout.dims)
     for index in range(layout.dims.model.layers):
         prefix = f"layers.{index}."
-        _put(out, layout, tensors.layers[0], index, _stream(layout, layer, weights, prefix))
+        _put(out, layout, tensors.layers[""][0], index, _stream(layout, layer, weights, prefix))
     _put(out, layout, tensors.head[0], 0, _stream(layout, head, weights, ""))
     table = _padded(_matrix(weights, "embedding.weight"), (layout.dims.model.vocab, layout.dims.hidden.padded))
     for tensor, part in zip(tensors.embedding, np.split(table, layout.dims.hidden.blocks, axis=1), strict=True):

@@ -9,6 +9,7 @@ from archsim.isa.formats import Format
 from workloads.lowering.context import Tensors
 from workloads.lowering.dims import Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
+from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
 from workloads.lowering.tiled import spill_elements
@@ -85,7 +86,9 @@ def stage_plans(dims: Dims, depth: int) -> tuple[Plan, Plan]:
     return Plan(layer_stage(dims), depth), Plan(head_stage(dims), depth)
 
 
-def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple[HbmMap, Tensors]:
+def place_tensors(
+    dims: Dims, options: LoweringOptions, extent: Extent, networks: Networks
+) -> tuple[HbmMap, Tensors]:
     """Lay out HBM; raises WorkloadError where it is too small."""
     view, model = dims.view, dims.model
     cores = range(view.cores)
@@ -98,7 +101,7 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
     def padded(fmt: Format, elements: int) -> int:
         return round_up(fmt.code_bytes(elements), view.layer_stride_bytes) if fmt.block else 0
 
-    per_core = model.layers * (padded(options.weight_format, layer) + padded(options.kv_format, cache))
+    per_core = networks.total * (padded(options.weight_format, layer) + padded(options.kv_format, cache))
     per_core += padded(options.weight_format, head)
     total = view.cores * per_core + padded(logits_format, kept)
     hbm = HbmMap(view.hbm_bytes, view.layer_stride_bytes, total, f"machine {view.name}")
@@ -106,10 +109,16 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
     def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
         return tuple(hbm.add(f"{name}.{core}" if view.cores > 1 else name, fmt, elements, count) for core in cores)
 
+    def stacked(name: str, fmt: Format, elements: int) -> dict[str, tuple[Tensor, ...]]:
+        return {
+            network: per_core_tensors(f"{name}.{network}" if network else name, fmt, elements, layers)
+            for network, layers in networks.depths.items()
+        }
+
     tensors = Tensors(
-        layers=per_core_tensors("weights", options.weight_format, layer, model.layers),
+        layers=stacked("weights", options.weight_format, layer),
         head=per_core_tensors("lm_head", options.weight_format, head),
-        kv=per_core_tensors("kv_cache", options.kv_format, cache, model.layers),
+        kv=stacked("kv_cache", options.kv_format, cache),
         logits=hbm.add("logits", logits_format, kept) if kept else None,
         embedding=tuple(
             hbm.add(f"embedding.{block}", tables, model.vocab * dims.hidden.width)
@@ -118,6 +127,6 @@ def place_tensors(dims: Dims, options: LoweringOptions, extent: Extent) -> tuple
         rope=hbm.add("rope", tables, 2 * extent.positions * view.vlen),
         masks=hbm.add("key_masks", tables, view.hlen * view.vlen) if extent.masks else None,
         spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
-        bias=per_core_tensors("biases", tables, model.layers * dims.biases * view.vlen) if model.qkv_bias else (),
+        bias=per_core_tensors("biases", tables, networks.total * dims.biases * view.vlen) if model.qkv_bias else (),
     )
     return hbm, tensors

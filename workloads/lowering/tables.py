@@ -7,10 +7,11 @@ import math
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ROW_FIELDS, Rounds, row_fields
+from workloads.lowering.classes import ForwardClass, Rounds, row_fields
 from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.forward import Fields
+from workloads.lowering.networks import Networks
 
 FIRST_TABLE = 64
 """First word behind the variables."""
@@ -22,9 +23,8 @@ SLACK = 8
 class Tables:
     """Addresses in INT_MEM, the image of every core, and how each class reads its fields."""
 
-    layers: int
-    stores: int
-    """The layers' table of forwards without LM head, where there are any."""
+    layers: dict[Route, int]
+    """Tables of layers: of what forwards go through, and whether to the LM head or (again) a first layer."""
     positions: int
     """Rows that stand anywhere: their positions, as many as a canvas has."""
     listed: int
@@ -42,21 +42,33 @@ class Tables:
     images: tuple[tuple[int, ...], ...]
 
 
+@attrs.frozen
+class Route:
+    """Layers of a network (empty: the model) one after another, and whether the LM head follows them."""
+
+    network: str
+    layers: int
+    head: bool
+
+
+def route(kind: ForwardClass, networks: Networks) -> Route:
+    """What forwards of the class go through."""
+    return Route(kind.network, networks.layers(kind), kind.head_rows > 0)
+
+
 def make_tables(
-    dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int, *, static: bool
+    dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int, networks: Networks, *, static: bool
 ) -> Tables:
     """Lay out INT_MEM; raises WorkloadError where it is too small. `static`: one forward sets the KV cache's scales."""
-    fields, per_round, per_forward = _split_fields(rounds, dims.view.hlen, static=static)
+    layers, end = _place_layers(rounds, networks)
+    fields, per_round, per_forward = _split_fields(rounds, _row_fields(dims, rounds, layers, networks, static=static))
     trips: list[int | None] = []
     for index in range(len(rounds.classes)):
         counts = [row[index] for row in rounds.trips]
         trips.append(None if len(set(counts)) == 1 else len(per_round))
         if trips[-1] is not None:
             per_round.append(counts)
-    layers = FIRST_TABLE
-    stores = layers + LAYER_ROW * (dims.model.layers + 1)
-    has_stores = any(kind.head_rows == 0 for kind in rounds.classes)
-    round_table = stores + has_stores * LAYER_ROW * (dims.model.layers + 1)
+    round_table = end
     forward_table = round_table + len(per_round) * len(rounds.trips)
     sampled = forward_table + len(per_forward) * len(rounds.forwards)
     head_rows = max(kind.head_rows for kind in rounds.classes)
@@ -81,14 +93,14 @@ def make_tables(
             words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
         if tensors.spill:
             words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
-        words += _layer_rows(dims, tensors, core, head=True)
-        words += _layer_rows(dims, tensors, core, head=False) if has_stores else []
+        for passed in layers:
+            words += _layer_rows(passed, tensors, core)
         words += shared
         if scattered:
             words += [0] * (positions - len(words)) + _spread(token_pitch)
         images.append(tuple(words))
     return Tables(
-        layers=layers, stores=stores, positions=positions, listed=listed, round_words=len(per_round),
+        layers=layers, positions=positions, listed=listed, round_words=len(per_round),
         forward_words=len(per_forward), trips=tuple(trips), fields=fields, tokens=tokens,
         token_pitch=token_pitch, sampled=sampled, end=end, images=tuple(images),
     )  # fmt: skip
@@ -100,24 +112,44 @@ def _spread(rows: int) -> list[int]:
     return [index * stride % rows for index in range(rows)]
 
 
-def _layer_rows(dims: Dims, tensors: Tensors, core: int, *, head: bool) -> list[int]:
+def _place_layers(rounds: Rounds, networks: Networks) -> tuple[dict[Route, int], int]:
+    """Where the layers' tables lie, and the word behind them: the model's, to the LM head and not, come first."""
+    routes = {route(kind, networks): None for kind in rounds.classes}
+    order = sorted(routes, key=lambda passed: (list(networks.depths).index(passed.network), not passed.head))
+    places, end = {}, FIRST_TABLE
+    for passed in order:
+        places[passed] = end
+        end += LAYER_ROW * (passed.layers + 1)
+    return places, end
+
+
+def _layer_rows(passed: Route, tensors: Tensors, core: int) -> list[int]:
     """Every layer's row, and one with the base of what follows them: the LM head, or the first layer again."""
     words: list[int] = []
-    for layer in range(dims.model.layers):
-        words += [tensors.layers[core].at(layer) >> PAGE_BITS, tensors.kv[core].at(layer) >> PAGE_BITS]
-    follower = tensors.head[core].base if head else tensors.layers[core].at(0)
+    weights, cache = tensors.layers[passed.network][core], tensors.kv[passed.network][core]
+    for layer in range(passed.layers):
+        words += [weights.at(layer) >> PAGE_BITS, cache.at(layer) >> PAGE_BITS]
+    follower = tensors.head[core].base if passed.head else weights.at(0)
     return [*words, follower >> PAGE_BITS, 0]
 
 
+def _row_fields(
+    dims: Dims, rounds: Rounds, layers: dict[Route, int], networks: Networks, *, static: bool
+) -> list[dict[str, int]]:
+    """The integers that every forward reads, by name."""
+    rows = [row_fields(forward, dims.view.hlen) for forward in rounds.forwards]
+    if static:
+        rows = [{**row, "renews": int(index == 0)} for index, row in enumerate(rows)]
+    if len(networks.depths) > 1:
+        tables = [layers[route(kind, networks)] for kind in rounds.kinds]
+        rows = [{**row, "next": table} for row, table in zip(rows, [*tables[1:], tables[-1]], strict=True)]
+    return rows
+
+
 def _split_fields(
-    rounds: Rounds, hlen: int, *, static: bool
+    rounds: Rounds, rows: list[dict[str, int]]
 ) -> tuple[tuple[Fields, ...], list[list[int]], list[list[int]]]:
     """Fields of every class, columns of the round table, columns of the forward table."""
-    rows = [row_fields(forward, hlen) for forward in rounds.forwards]
-    names: tuple[str, ...] = ROW_FIELDS
-    if static:
-        names = (*names, "renews")
-        rows = [{**row, "renews": int(index == 0)} for index, row in enumerate(rows)]
     kinds = [rounds.classes.index(kind) for kind in rounds.kinds]
     starts = [*rounds.starts(), len(rows)]
     per_round: list[list[int]] = []
@@ -125,7 +157,7 @@ def _split_fields(
     out: list[Fields] = []
     for index in range(len(rounds.classes)):
         fields = Fields({}, {}, {})
-        for name in names:
+        for name in rows[0]:
             spans = [
                 {rows[i][name] for i in range(first, last) if kinds[i] == index}
                 for first, last in zip(starts, starts[1:], strict=False)

@@ -24,8 +24,8 @@ class DraftedSchedule(Logged, ScheduleBase):
 
     The drafter sends `block` rows, the last token and masks behind it. The model sends `nodes` drafted tokens
     with it, a tree or a row of them, and commits those that it would have chosen itself and one more: 1 to `block`
-    tokens. Counts have 1 for the prompt and 0 for drafts; a mean is that of verifications. K/V of rejected nodes
-    are overwritten.
+    tokens, at most `nodes` + 1. Counts have 1 for the prompt and 0 for drafts; a mean is that of verifications.
+    K/V of rejected nodes are overwritten.
     """
 
     kind: ClassVar[str] = "speculative"
@@ -54,7 +54,7 @@ class DraftedSchedule(Logged, ScheduleBase):
             place = Place(index, start, (index + 1) // 2, 0)
             stream.take(self.gen - done, most=0)
             yield self._forward(place, self.block, 0, provisional=self.block - 1, **self.drafter)
-            committed = stream.take(self.gen - done, least=1, most=self.block).committed
+            committed = stream.take(self.gen - done, least=1, most=min(self.block, 1 + self.nodes)).committed
             yield self._forward(attrs.evolve(place, index=index + 1, step=1), 1 + self.nodes, committed)
             done, index = done + committed, index + 2
         stream.finish()
@@ -71,7 +71,6 @@ class BastionSchedule(DraftedSchedule):
     name: ClassVar[str] = "bastion"
     evidence: ClassVar[str] = PAPER_READ
     source: ClassVar[str] = "arXiv 2605.29727; kaist-ai-osi-lab/BASTION"
-    unlowerable: ClassVar[str | None] = "the drafter network has no program"
 
     nodes: int = attrs.field(default=64, metadata=option("drafted tokens that are verified", minimum=1))
     draft_layers: int = attrs.field(default=5, metadata=option("layers of the drafter", minimum=1))
@@ -107,7 +106,6 @@ class OrthrusSchedule(DraftedSchedule):
     name: ClassVar[str] = "orthrus"
     evidence: ClassVar[str] = PAPER_READ
     source: ClassVar[str] = "arXiv 2605.12825; chiennv2000/orthrus"
-    unlowerable: ClassVar[str | None] = "blocks move on by what was accepted and reach beyond the canvas"
 
     block: int = attrs.field(default=32, metadata=option("rows of a draft", minimum=2))
     nodes: int = attrs.field(default=31, metadata=option("drafted tokens that are verified", minimum=1))

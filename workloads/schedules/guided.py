@@ -29,7 +29,6 @@ class GuidedSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2505.21467"
-    unlowerable: ClassVar[str | None] = "a second model's weights have no place in a program"
 
     guider_layers: int = attrs.field(default=6, metadata=option("layers of the guider", minimum=1))
 

@@ -21,7 +21,6 @@ class JointSamplingSchedule(BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2509.22738"
-    unlowerable: ClassVar[str | None] = "the sampler layer has no program"
 
     tokens: int = attrs.field(default=4, metadata=option("tokens for each forward of the model", minimum=1))
 

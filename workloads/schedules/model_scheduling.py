@@ -25,7 +25,6 @@ class ModelSchedulingSchedule(LladaSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = PAPER_READ
     source: ClassVar[str] = "arXiv 2604.02340"
-    unlowerable: ClassVar[str | None] = "a second model's weights have no place in a program"
 
     light_layers: int = attrs.field(default=4, metadata=option("layers of the light model", minimum=1))
     light_first: float = attrs.field(default=0.125, metadata=option("share of the steps, from the first on"))

@@ -57,7 +57,6 @@ class ContextInitSchedule(PrefilledSchedule):
 
     name: ClassVar[str] = "context-init"
     source: ClassVar[str] = "arXiv 2512.19004"
-    unlowerable: ClassVar[str | None] = "the helper network has no program"
 
     prompt: int = attrs.field(metadata=option("prompt rows", minimum=1))
     filled: int = attrs.field(default=11, metadata=option("tokens of a block kept from the draft", minimum=0))

@@ -1,0 +1,72 @@
+"""The model and the networks beside it: how many layers each has, and where they stand among all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import attrs
+
+from archsim.errors import WorkloadError
+
+
+class Routed(Protocol):
+    """A forward, or a class of them: what it runs through."""
+
+    @property
+    def network(self) -> str:
+        """Empty: the model."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Layers that run; 0: all."""
+        ...
+
+
+@attrs.frozen
+class Networks:
+    """Layers of the model, whose name is empty, and then of every other network that forwards go through.
+
+    All have the model's width, and its embedding and LM head; weights, biases and KV cache are each one's own.
+    """
+
+    depths: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Layers of all of them."""
+        return sum(self.depths.values())
+
+    def first(self, name: str) -> int:
+        """Number of a network's first layer, counted over all of them."""
+        names = list(self.depths)
+        return sum(self.depths[before] for before in names[: names.index(name)])
+
+    def layers(self, route: Routed) -> int:
+        """Layers that a forward runs."""
+        return route.layers or self.depths[route.network]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a program's header says of the networks beside the model."""
+        return tuple(
+            f"network {name}: {layers} layers of the model's width with weights and KV cache of their own; "
+            "embedding and LM head are the model's"
+            for name, layers in self.depths.items()
+            if name
+        )
+
+
+def find_networks(depth: int, routes: Iterable[Routed]) -> Networks:
+    """The model of `depth` layers and what else the forwards go through.
+
+    Raises WorkloadError for more layers than the model has, and for a network of no stated depth.
+    """
+    depths = {"": depth}
+    for route in routes:
+        if not route.network and route.layers > depth:
+            raise WorkloadError(f"forward of {route.layers} layers; expected at most the {depth} of the model")
+        if route.network and route.layers < 1:
+            raise WorkloadError(f"network {route.network}: {route.layers} layers; expected at least 1")
+        depths[route.network] = max(depths.get(route.network, 0), route.layers)
+    return Networks(depths)
