@@ -42,17 +42,21 @@ def _model_rows() -> list[dict[str, Any]]:
 
     models = [load_model(name) for name in model_names()]
     return [
-        {"name": model.name, "kind": model.kind, "parameters": model.parameters, "layers": model.layers}
+        {
+            "name": model.name, "kind": model.kind, "parameters": model.parameters,
+            "active_parameters": model.active_parameters, "layers": model.layers, "source": model.source,
+        }
         for model in models
     ]
 
 
 def _models_text() -> str:
-    lines = (
-        f"  {row['name']:<16} {row['kind']:<5} {row['parameters'] / 1e9:6.3f} B parameters, {row['layers']} layers"
-        for row in _model_rows()
-    )
-    return "\n".join(["models", *lines])
+    lines = ["models"]
+    for row in _model_rows():
+        size, active = (f"{row[key] / 1e9:.3f} B" for key in ("parameters", "active_parameters"))
+        share = f" ({active} a token)" if active != size else ""
+        lines.append(f"  {row['name']:<18} {row['kind']:<5} {size:>9} parameters{share}, {row['layers']} layers")
+    return "\n".join(lines)
 
 
 def schedule_main(argv: list[str]) -> int:

@@ -1,8 +1,8 @@
-"""Reads a Hugging Face config.json into a ModelShape: LLaMA, Qwen2, Dream and LLaDA spellings.
+"""Reads a Hugging Face config.json into a ModelShape: LLaMA, Qwen2, Qwen3, Dream, LLaDA and LLaDA2 spellings.
 
-A feature that would change the work and that ModelShape cannot express (experts, QK norms, other
-activations, sliding windows) is refused with the key that asks for it. Rotary scaling changes
-constants, not work, and is not carried over.
+A feature that would change the work and that ModelShape cannot express (other activations, biases of other
+matrices, sliding windows) is refused with the key that asks for it. Rotary scaling changes constants, not
+work, and is not carried over.
 """
 
 from __future__ import annotations
@@ -15,37 +15,67 @@ from typing import Any
 import attrs
 
 from archsim.errors import WorkloadError
+from workloads.experts import Experts
 from workloads.shape import ModelShape
 
-_FAMILIES = {"llama": "ar", "qwen2": "ar", "dream": "dllm", "llada": "dllm"}
-_ALWAYS_BIASED = ("qwen2", "dream")  # their attention code has q, k and v biases, without a key for it
+_FAMILIES = {"llama": "ar", "qwen2": "ar", "qwen3": "ar", "dream": "dllm", "llada": "dllm", "llada2_moe": "dllm"}
+# Their attention code has q, k and v biases, or norms of heads, without a key for it.
+_ALWAYS_BIASED = ("qwen2", "dream")
+_ALWAYS_NORMED = ("qwen3",)
+_EXPERT_FAMILIES = ("llada", "llada2_moe")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+_MASK_ID = 156895  # of the LLaDA models with experts, whose files have no key for it
 
 
 def read_config(path: Path) -> ModelShape:
     """The shape a config.json describes; raises WorkloadError naming key and file."""
     config = _Config(path=path, data=_load(path))
     family = _family(config)
-    config.refuse_unsupported()
+    experts = _experts(config) if family in _EXPERT_FAMILIES and config.data.get("num_experts") else None
+    config.refuse_unsupported(experts=experts is not None)
     hidden, heads = config.integer("hidden_size", "d_model"), config.integer("num_attention_heads", "n_heads")
     kind = _FAMILIES[family]
+    head_dim = config.integer("head_dim", default=0) or config.divide(hidden, heads)
     return ModelShape(
         name=_name(path, config.data),
         layers=config.integer("num_hidden_layers", "n_layers"),
         hidden=hidden,
         heads=heads,
         kv_heads=config.integer("num_key_value_heads", "n_kv_heads", default=heads),
-        head_dim=config.integer("head_dim", default=0) or config.divide(hidden, heads),
-        ffn=config.integer("intermediate_size", "mlp_hidden_size"),
+        head_dim=head_dim,
+        ffn=config.integer("intermediate_size", "mlp_hidden_size", "dense_intermediate_size"),
         vocab=config.integer("embedding_size", "vocab_size"),
-        mask_id=config.integer("mask_token_id") if kind == "dllm" else None,
+        mask_id=config.integer("mask_token_id", default=_MASK_ID if experts else None) if kind == "dllm" else None,
         tied=config.flag("tie_word_embeddings", "weight_tying"),
         rope_theta=config.rope_theta(),
-        qkv_bias=family in _ALWAYS_BIASED or config.flag("include_qkv_bias"),
+        qkv_bias=family in _ALWAYS_BIASED or config.flag("include_qkv_bias", "use_qkv_bias"),
+        qk_norm=family in _ALWAYS_NORMED or config.flag("use_qk_norm", "qk_layernorm"),
+        rotary_dim=config.rotary_dim(head_dim),
+        experts=experts,
         norm_eps=config.number("rms_norm_eps"),
         mlp="swiglu",
         kind=kind,
         source=str(path),
+    )
+
+
+def _experts(config: _Config) -> Experts:
+    """The mixture of experts, of which LLaDA-MoE and LLaDA2 spell some keys differently."""
+    ffn = config.integer("moe_intermediate_size", "expert_intermediate_size")
+    shared = max(0, config.optional("shared_expert_intermediate_size"))
+    groups = max(1, config.optional("n_group", "router_num_group"))
+    return Experts(
+        count=config.integer("num_experts"),
+        top_k=config.integer("num_experts_per_tok"),
+        ffn=ffn,
+        shared_ffn=shared or ffn * config.integer("num_shared_experts", default=0),
+        first_dense=config.integer("first_k_dense_replace", default=0),
+        scores=str(config.data.get("score_function") or config.data.get("moe_router_score_function") or "softmax"),
+        normalized=config.flag("norm_topk_prob"),
+        scale=config.number("routed_scaling_factor", default=1.0),
+        bias=config.flag("moe_router_enable_expert_bias"),
+        groups=groups,
+        top_groups=max(1, config.optional("topk_group", "router_topk_group")) if groups > 1 else 1,
     )
 
 
@@ -106,12 +136,24 @@ class _Config:
             raise self._missing(keys, expected)
         return int(default if value is None and default is not None else value)
 
-    def number(self, *keys: str) -> float:
+    def optional(self, *keys: str) -> int:
+        """The integer, of which a negative one stands for none; 0 where it is missing."""
+        return int(self._find(keys, lambda found: type(found) is int, "an integer") or 0)
+
+    def number(self, *keys: str, default: float | None = None) -> float:
         expected = "a positive number"
         value = self._find(keys, lambda found: type(found) in (int, float) and found > 0, expected)
-        if value is None:
+        if value is None and default is None:
             raise self._missing(keys, expected)
-        return float(value)
+        return float(default if value is None and default is not None else value)
+
+    def rotary_dim(self, head_dim: int) -> int | None:
+        """Lanes of a head that turn, None for all: the share in `partial_rotary_factor`, where that is positive."""
+        share = self.data.get("partial_rotary_factor")
+        if share is None or (isinstance(share, (int, float)) and share < 0):
+            return None
+        turned = int(head_dim * self.number("partial_rotary_factor"))
+        return None if turned == head_dim else turned
 
     def flag(self, *keys: str) -> bool:
         return bool(self._find(keys, lambda found: isinstance(found, bool), "true or false"))
@@ -128,11 +170,11 @@ class _Config:
             return attrs.evolve(self, data=nested).number("rope_theta")
         return self.number("rope_theta")
 
-    def refuse_unsupported(self) -> None:
-        """Raises WorkloadError for the first setting that a dense, gated, RMS-normed model does not have."""
+    def refuse_unsupported(self, *, experts: bool) -> None:
+        """Raises WorkloadError for the first setting that a gated, RMS-normed model does not have."""
         for key in _EXPERTS:
-            if self.data.get(key):
-                raise self.error(key, self.data[key], "none, since mixtures of experts are not modelled")
+            if self.data.get(key) and not experts:
+                raise self.error(key, self.data[key], f"none but in {' and '.join(_EXPERT_FAMILIES)} models")
         for key in ("attention_bias", "include_bias", "mlp_bias", "attention_layer_norm", "use_sliding_window"):
             if self.data.get(key):
                 raise self.error(key, self.data[key], "false, since it is not modelled")

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from archsim.errors import WorkloadError
+from workloads.experts import Experts
 from workloads.huggingface import read_config
 from workloads.shape import ModelShape
 
@@ -41,4 +42,6 @@ def load_model(name_or_path: str | Path) -> ModelShape:
 
 def _builtin(name: str) -> ModelShape:
     text = resources.files("workloads").joinpath("zoo", f"{name}.toml").read_text(encoding="utf-8")
-    return ModelShape(name=name, **tomllib.loads(text))
+    fields = tomllib.loads(text)
+    experts = fields.pop("experts", None)
+    return ModelShape(name=name, experts=experts and Experts(**experts), **fields)

@@ -269,7 +269,7 @@ def test_flagship_is_small_and_close_to_ideal(tmp_path) -> None:
         ({"view": attrs.evolve(SMALL, int_words=100)}, "words of INT_MEM"),
         ({"view": attrs.evolve(SMALL, kv_slots=4)}, "KV scale slots"),
         ({"view": attrs.evolve(SMALL, matrix_cells=9000)}, "Matrix SRAM"),
-        ({"view": attrs.evolve(SMALL, hlen=64)}, "head_dim"),
+        ({"view": attrs.evolve(SMALL, hlen=16)}, "head_dim"),
         ({"options": {"rope_cache": "pre"}}, "rope-cache"),
         ({"options": {"kv_scheme": "smooth"}}, "kv-scheme"),
     ],

@@ -125,6 +125,7 @@ class _Attention:
         c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
         row_work.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
         if not value:
+            row_work.normalize_heads(c, target, key=True)
             c.phase("rope")
             row_work.rotate(c, target)
         c.phase("kv_store")
@@ -137,6 +138,7 @@ class _Attention:
         c.phase("qkv")
         c.stream.gemm(f"q{group}", c.activations(v.normed), target)
         row_work.add_bias(c, target, 2 * c.dims.kv.blocks + group)
+        row_work.normalize_heads(c, target, key=False)
         c.phase("rope")
         row_work.rotate(c, target)
         row_work.fold(c, target, group, value=False)

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import F_EPSILON, F_MEAN, F_ONE, F_SHARE
+from workloads.lowering.context import F_CUBIC, F_EPSILON, F_HEAD, F_LINEAR, F_MEAN, F_ONE, F_SHARE
+from workloads.shape import ModelShape
 
-_ONE, _RESULT = 1, 2
+_ONE, _RESULT, _NUMERATOR = 1, 2, 3
+_GELU = ((F_LINEAR, 15958, 10000), (F_CUBIC, 71355, 1000000))
+"""GELU by tanh is x / (1 + exp(-x (a + b x^2))): a = 2 sqrt(2 / pi), b = 0.044715 a, as ratios of integers."""
 
 
-def emit_constants(b: Builder, hidden: int, epsilon: float, cores: int) -> None:
-    """Store 1, 1 / hidden, epsilon (as 1 / the nearest integer) and 1 / cores where F_* say."""
+def emit_constants(b: Builder, model: ModelShape, cores: int) -> None:
+    """Store 1, 1 / hidden, epsilon (as 1 / the nearest integer), 1 / cores and what else the model needs."""
     b.emit("S_EXP_FP", _ONE, 0)
     b.emit("S_ST_FP", _ONE, 0, F_ONE)
-    for word, value in ((F_MEAN, hidden), (F_EPSILON, round(1 / epsilon)), (F_SHARE, cores)):
+    words = [(F_MEAN, model.hidden), (F_EPSILON, round(1 / model.norm_eps)), (F_SHARE, cores)]
+    for word, value in words + [(F_HEAD, model.head_dim)] * model.qk_norm:
         _count(b, value)
         b.emit("S_RECI_FP", _RESULT, _RESULT)
         b.emit("S_ST_FP", _RESULT, 0, word)
+    if model.mlp == "gelu":
+        for word, numerator, denominator in _GELU:
+            emit_ratio(b, word, numerator, denominator)
+
+
+def emit_ratio(b: Builder, word: int, numerator: int, denominator: int) -> None:
+    """Store a ratio of positive integers."""
+    _count(b, numerator)
+    b.emit("S_ADD_FP", _NUMERATOR, _RESULT, 0)
+    _count(b, denominator)
+    b.emit("S_RECI_FP", _RESULT, _RESULT)
+    b.emit("S_MUL_FP", _RESULT, _RESULT, _NUMERATOR)
+    b.emit("S_ST_FP", _RESULT, 0, word)
 
 
 def _count(b: Builder, value: int) -> None:

@@ -19,8 +19,8 @@ from workloads.lowering.weights import Rows, Stream
 A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
 """HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows."""
 
-F_ONE, F_MEAN, F_EPSILON, F_SHARE = 0, 1, 2, 3
-"""FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores."""
+F_ONE, F_MEAN, F_EPSILON, F_SHARE, F_HEAD, F_LINEAR, F_CUBIC = range(7)
+"""FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores, 1 / head_dim, factors of GELU."""
 FP_SCRATCH = 16
 """First FP_MEM word that is free for sampling."""
 
@@ -181,6 +181,11 @@ class Context:
     def table_precision(self) -> int:
         """Precision operand of transfers of tables and spilled rows."""
         return self.options.table_format.code
+
+    @property
+    def embedding_precision(self) -> int:
+        """That of gathers from the embedding, which may be the LM head's matrix."""
+        return self.options.weight_format.code if self.dims.shares_embedding else self.table_precision
 
     @property
     def groups(self) -> int:

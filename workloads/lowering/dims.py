@@ -77,6 +77,22 @@ class Dims:
         return 2 * self.kv.blocks + self.q.blocks if self.model.qkv_bias else 0
 
     @property
+    def gains(self) -> int:
+        """First vector of a layer's gains of keys and of queries, behind the biases, where heads are normalised."""
+        return self.biases
+
+    @property
+    def row_vectors(self) -> int:
+        """Vectors of a layer that rows are added to or multiplied by."""
+        return self.biases + 2 * self.model.qk_norm
+
+    @property
+    def shares_embedding(self) -> bool:
+        """Whether the LM head reads the embedding: a row of it must then be one run in HBM."""
+        model = self.model
+        return model.tied and not model.input_only and self.hidden.blocks == 1 and self.view.cores == 1
+
+    @property
     def q_per_kv(self) -> int:
         """Query heads that share a KV head."""
         return self.model.heads // self.model.kv_heads
@@ -88,6 +104,17 @@ class Dims:
     def first_query(self, group: int) -> int:
         """Index of the group's first query head, counted from the first query head of its KV group."""
         return group * self.q_heads - self.kv_group(group) * self.kv_heads * self.q_per_kv
+
+
+def head_lanes(model: ModelShape, hlen: int) -> list[int]:
+    """Lane of every dimension of a query or key head, so that the two of a rotary pair are half a segment apart.
+
+    Scores do not notice, as queries and keys lie alike. Lanes that are left over stay zero.
+    """
+    half, turned = hlen // 2, model.turned
+    pairs = [*range(turned // 2), *range(half, half + turned // 2)]
+    others = sorted(set(range(hlen)) - set(pairs))
+    return pairs + others[: model.head_dim - turned]
 
 
 def make_dims(model: ModelShape, view: MachineView) -> Dims:
@@ -126,8 +153,10 @@ def make_dims(model: ModelShape, view: MachineView) -> Dims:
 
 def _check(model: ModelShape, view: MachineView) -> None:
     where = f"model {model.name} on {view.name}"
-    if model.head_dim != view.hlen:
-        raise WorkloadError(f"{where}: head_dim {model.head_dim}; expected the machine's hlen {view.hlen}")
+    if model.head_dim > view.hlen:
+        raise WorkloadError(f"{where}: head_dim {model.head_dim}; expected at most the machine's hlen {view.hlen}")
+    if model.experts is not None:
+        raise WorkloadError(f"{where}: a mixture of experts; expected a model with MLPs")
     for name in ("heads", "kv_heads", "ffn"):
         value = getattr(model, name)
         if value % view.cores:

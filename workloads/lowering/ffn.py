@@ -1,13 +1,13 @@
-"""The output projection and the gated MLP, with their residual additions."""
+"""The output projection and the MLP, with their residual additions."""
 
 from __future__ import annotations
 
 from workloads.lowering import norms
-from workloads.lowering.context import F_ONE, Context
+from workloads.lowering.context import F_CUBIC, F_LINEAR, F_ONE, Context
 from workloads.lowering.parallel import Reduction, split_residual
 from workloads.lowering.weights import Rows
 
-_ONE = 1
+_ONE, _LINEAR, _CUBIC = 1, 2, 3
 
 
 def output_projection(c: Context) -> None:
@@ -20,37 +20,49 @@ def output_projection(c: Context) -> None:
 
 
 def feed_forward(c: Context) -> None:
-    """x += (silu(normed @ gate) * (normed @ up)) @ down, by parts of the inner blocks."""
+    """x += inner @ down by parts of the inner blocks; inner is silu(normed @ gate) * (normed @ up), or gelu(up)."""
     v = c.vectors
     c.phase("ffn")
     split_residual(c)
     spans = c.dims.ffn_spans
     for part, span in enumerate(spans):
         for block in span:
-            _gated(c, block, v.gate + (block - span[0]) * v.rows)
+            _inner(c, block, v.gate + (block - span[0]) * v.rows)
         source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
         _project(c, f"down{part}", source, last=part == len(spans) - 1)
 
 
-def _gated(c: Context, block: int, gate: int) -> None:
+def _inner(c: Context, block: int, gate: int) -> None:
     """One inner block, from normalised rows to `gate`."""
     v = c.vectors
     normed = c.activations(v.normed)
+    if c.dims.model.mlp == "gelu":
+        c.stream.gemm(f"up{block}", normed, gate)
+        _activate(c, gate, gelu=True)
+        return
     c.stream.gemm(f"gate{block}", normed, gate)
-    _silu(c, gate)
+    _activate(c, gate)
     c.stream.gemm(f"up{block}", normed, v.up)
     c.b.v_rows(c.all_rows)
     c.b.emit("V_MUL_VV", c.v(gate), c.v(gate), c.v(v.up))
 
 
-def _silu(c: Context, gate: int) -> None:
-    """gate *= 1 / (1 + exp(-gate)), in parts of as many rows as the scratch rows."""
+def _activate(c: Context, gate: int, *, gelu: bool = False) -> None:
+    """gate *= 1 / (1 + exp(-y)), in parts of as many rows as the scratch rows; y is gate, or GELU's cubic of it."""
     b, v = c.b, c.vectors
     b.emit("S_LD_FP", _ONE, 0, F_ONE)
+    if gelu:
+        b.emit("S_LD_FP", _LINEAR, 0, F_LINEAR)
+        b.emit("S_LD_FP", _CUBIC, 0, F_CUBIC)
     for start in range(0, v.rows, v.scratch_rows):
         b.v_rows(c.part(start, v.scratch_rows, v.rows))
         scratch, part = c.v(v.scratch), c.v(gate + start)
-        b.emit("V_SUB_VF", scratch, part, 0, 0, 1)
+        if gelu:
+            b.emit("V_MUL_VV", scratch, part, part)
+            b.emit("V_MUL_VF", scratch, scratch, _CUBIC)
+            b.emit("V_ADD_VF", scratch, scratch, _LINEAR)
+            b.emit("V_MUL_VV", scratch, scratch, part)
+        b.emit("V_SUB_VF", scratch, scratch if gelu else part, 0, 0, 1)
         b.emit("V_EXP_V", scratch, scratch)
         b.emit("V_ADD_VF", scratch, scratch, _ONE)
         b.emit("V_RECI_V", scratch, scratch)

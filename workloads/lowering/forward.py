@@ -192,7 +192,7 @@ def _embed(c: Context, pitch: int) -> None:
         b.address(A_TABLES, table.base)
         with c.offset(Cell.IDS, 0) as ids:
             for sequence in range(v.sequences):
-                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, c.table_precision)
+                b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, c.embedding_precision)
                 b.add(ids, pitch)
 
 
@@ -248,7 +248,7 @@ def _layer_slots(c: Context) -> int:
 
 
 def _load_biases(c: Context) -> None:
-    b, vlen, count = c.b, c.dims.view.vlen, c.dims.biases
+    b, vlen, count = c.b, c.dims.view.vlen, c.dims.row_vectors
     with b.reg() as high, b.reg() as low:
         b.load(high, Cell.BIAS_BASE)
         b.load(low, Cell.BIAS_BASE + 1)

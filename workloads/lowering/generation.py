@@ -131,7 +131,7 @@ class _Generation:
                 b.load(high, Cell.SPILL_BASE)
                 b.load(low, Cell.SPILL_BASE + 1)
                 b.emit("C_SET_ADDR_REG", A_SPILL, high, low)
-        emit_constants(b, self.dims.model.hidden, self.dims.model.norm_eps, self.dims.view.cores)
+        emit_constants(b, self.dims.model, self.dims.view.cores)
         self._switch("")
         self.stream.prologue(self.plans[0])
         with b.loop(len(self.rounds.trips)):

@@ -11,10 +11,15 @@ from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
 from workloads.lowering.options import LoweringOptions
+from workloads.shape import MLPS
 
-_NORM, _ADD, _ROPE, _SOFTMAX, _SILU, _SAMPLE = 12, 2, 7, 15, 11, 15
+_NORM, _ADD, _ROPE, _SOFTMAX, _SAMPLE = 12, 2, 7, 15, 15
 """Cycles per vector: square 2 + sum 8 + scale 2; add; rotate 1 + two products + sum; max 4 + subtract 2 +
-exp 1 + sum 8; negate, exp, add, reciprocal, two products; max 4 + subtract 2 + exp 1 + sum 8."""
+exp 1 + sum 8; the same."""
+_MLP = {"swiglu": 11, "gelu": 17}
+"""Negate, exp, add, reciprocal, two products; with GELU three products more and one sum, and no gate's product."""
+_HEAD_NORM, _CENTRE = 14, 10
+"""Square 2 + sum 8 + scale 2 + gain 2; sum 8 + subtract 2, which a layer norm does beyond the other's."""
 
 
 def ideal_work(
@@ -60,7 +65,8 @@ def _tensor(dims: Dims, forward: Forward) -> int:
     def blocks(width: int) -> int:
         return ceil_div(width, view.mlen)
 
-    layer = blocks(model.hidden) * (columns(model.q_width) + 2 * columns(model.kv_width) + 2 * columns(model.ffn))
+    inner = (MLPS[model.mlp] - 1) * columns(model.ffn)
+    layer = blocks(model.hidden) * (columns(model.q_width) + 2 * columns(model.kv_width) + inner)
     layer += (blocks(model.q_width) + blocks(model.ffn)) * columns(model.hidden)
     key_tiles = ceil_div(forward.kv_rows, view.hlen)
     pairs = ceil_div(forward.q_rows, view.blen) * key_tiles
@@ -83,9 +89,11 @@ def _vector(dims: Dims, forward: Forward) -> int:
     scores = rows * ceil_div(forward.kv_rows * model.heads, vlen)
     if forward.kind == "prefill":
         scores = ceil_div(scores, 2)
-    layer = rows * (2 * (_NORM + _ADD) * vectors(model.hidden))
-    layer += rows * _ROPE * (vectors(model.q_width) + vectors(model.kv_width))
-    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _SILU * vectors(model.ffn)
+    norm = _NORM + (_CENTRE if model.norm == "layer" else 0)
+    layer = rows * (2 * (norm + _ADD) * vectors(model.hidden))
+    turned = _ROPE + (_HEAD_NORM if model.qk_norm else 0)
+    layer += rows * turned * (vectors(model.q_width) + vectors(model.kv_width))
+    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _MLP[model.mlp] * vectors(model.ffn)
     sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
     greedy = forward.kind in ("prefill", "decode")
     return _layers(dims, forward) * layer + sampled * (4 if greedy else _SAMPLE)
@@ -99,7 +107,8 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     weights = options.weight_format.total_bytes(_layers(dims, forward) * model.layer_weights * tiles + head)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
-    embedding = forward.sequences * forward.q_rows * options.table_format.total_bytes(model.hidden)
+    table = options.weight_format if dims.shares_embedding else options.table_format
+    embedding = forward.sequences * forward.q_rows * table.total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
         logits = 2 * forward.sequences * forward.sampled_rows * options.logit_format.total_bytes(model.vocab)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from archsim.errors import WorkloadError
 from archsim.isa.semantics.storage import encode
-from workloads.lowering.dims import Columns
+from workloads.lowering.dims import Columns, head_lanes
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.layout import Layout
 from workloads.lowering.stages import Gemm, Stage, head_stage, layer_stage
@@ -26,20 +26,23 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     """Tensors for `archsim.load_tensors`: everything that the program reads before it writes it.
 
     `weights` has float32 matrices (outputs, inputs): `embedding.weight`, `head.weight`, and for every layer I
-    `layers.I.{q,k,v,o,gate,up,down}.weight`. `canvases` (sequences, tokens) are prompts followed by mask tokens.
-    Raises WorkloadError for models with biases, programs for several cores, and wrong shapes.
+    `layers.I.{q,k,v,o,gate,up,down}.weight`, as far as the model has them; where queries and keys are normalised
+    also their gains `layers.I.{q,k}_norm.weight` (head_dim,), and `layers.I.{q,k,v}.bias`. `canvases` (sequences,
+    tokens) are prompts followed by mask tokens. Raises WorkloadError for programs for several cores and wrong shapes.
     """
     _check(layout, canvases)
     tensors, tables = layout.tensors, layout.tables
     out: Image = {}
+    model = layout.dims.model
     layer, head = layer_stage(layout.dims), head_stage(layout.dims)
-    for index in range(layout.dims.model.layers):
+    for index in range(model.layers):
         prefix = f"layers.{index}."
         _put(out, layout, tensors.layers[""][0], index, _stream(layout, layer, weights, prefix))
     _put(out, layout, tensors.head[0], 0, _stream(layout, head, weights, ""))
-    table = _padded(_matrix(weights, "embedding.weight"), (layout.dims.model.vocab, layout.dims.hidden.padded))
-    for tensor, part in zip(tensors.embedding, np.split(table, layout.dims.hidden.blocks, axis=1), strict=True):
-        _put(out, layout, tensor, 0, part)
+    if not layout.dims.shares_embedding:
+        _put_embedding(out, layout, _matrix(weights, "embedding.weight"))
+    if tensors.bias:
+        _put(out, layout, tensors.bias[0], 0, _every_layer(layout, weights))
     _put(out, layout, tensors.rope, 0, rope_tables(layout))
     if tensors.masks is not None:
         _put(out, layout, tensors.masks, 0, key_masks(layout))
@@ -48,10 +51,45 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     return out
 
 
-def rope_tables(layout: Layout) -> Floats:
-    """Cosines, then sines, of every position: (2, positions, VLEN)."""
+def _put_embedding(out: Image, layout: Layout, matrix: Floats) -> None:
+    model, hidden = layout.dims.model, layout.dims.hidden
+    table = _padded(matrix, (model.vocab + model.input_only, hidden.padded))
+    for tensor, part in zip(layout.tensors.embedding, np.split(table, hidden.blocks, axis=1), strict=True):
+        _put(out, layout, tensor, 0, part)
+
+
+def _every_layer(layout: Layout, weights: Mapping[str, Floats]) -> Floats:
+    """Vectors that rows are added to or multiplied by, (layers, vectors, VLEN)."""
+    model = layout.dims.model
+    rows = []
+    for layer in range(model.layers):
+        if model.qkv_bias:
+            rows += [_bias(layout, kind, _matrix(weights, f"layers.{layer}.{kind}.bias")) for kind in "kvq"]
+        if model.qk_norm:
+            rows += [_gain(layout, _matrix(weights, f"layers.{layer}.{kind}_norm.weight")) for kind in "kq"]
+    return np.concatenate(rows)
+
+
+def _bias(layout: Layout, kind: str, values: Floats) -> Floats:
+    """A projection's bias by head group: (groups, VLEN)."""
+    spread = layout.dims.q if kind == "q" else layout.dims.kv
+    flat = _padded(_spread_heads(layout, kind, values[:, None]).T, (1, spread.padded))
+    return _padded(flat.reshape(spread.blocks, spread.width), (spread.blocks, layout.dims.view.vlen))
+
+
+def _gain(layout: Layout, values: Floats) -> Floats:
+    """The gain of every head alike: (1, VLEN)."""
     view = layout.dims.view
-    rates = layout.dims.model.rope_theta ** (-np.arange(0, view.hlen, 2) / view.hlen)
+    out = np.zeros((1, view.hlen), np.float32)
+    out[0, head_lanes(layout.dims.model, view.hlen)] = values
+    return np.tile(out, view.heads_per_vector)
+
+
+def rope_tables(layout: Layout) -> Floats:
+    """Cosines, then sines, of every position: (2, positions, VLEN). Lanes that do not turn have 1 and 0."""
+    view, model = layout.dims.view, layout.dims.model
+    rates = np.zeros(view.hlen // 2)
+    rates[: model.turned // 2] = model.rope_theta ** (-np.arange(0, model.turned, 2) / model.turned)
     angles = np.arange(layout.positions)[:, None] * np.tile(rates, view.vlen // rates.size)
     return np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
 
@@ -64,12 +102,10 @@ def key_masks(layout: Layout) -> Floats:
 
 
 def _check(layout: Layout, canvases: npt.NDArray[np.int64]) -> None:
-    model, view = layout.dims.model, layout.dims.view
+    view = layout.dims.view
     expected = (layout.sequences, layout.tables.token_pitch)
     if canvases.shape != expected:
         raise WorkloadError(f"canvases: shape {canvases.shape}; expected {expected}, sequences and tokens")
-    if model.qkv_bias:
-        raise WorkloadError(f"model {model.name}: biases of projections; expected a model without them")
     if view.cores > 1:
         raise WorkloadError(f"machine {view.name}: {view.cores} cores; expected 1, weights are not divided here")
 
@@ -98,6 +134,20 @@ def _padded(matrix: Floats, shape: tuple[int, int]) -> Floats:
     return out
 
 
+def _spread_heads(layout: Layout, kind: str, matrix: Floats) -> Floats:
+    """The rows of a projection (of "o" its columns) at the lanes where their heads' dimensions lie."""
+    model, hlen = layout.dims.model, layout.dims.view.hlen
+    lanes = {"q": head_lanes(model, hlen), "k": head_lanes(model, hlen)}.get(kind, list(range(model.head_dim)))
+    if kind not in ("q", "k", "v", "o") or lanes == list(range(hlen)):
+        return matrix
+    rows = matrix.T if kind == "o" else matrix
+    heads = rows.reshape(-1, model.head_dim, rows.shape[1])
+    out = np.zeros((len(heads), hlen, rows.shape[1]), np.float32)
+    out[:, lanes] = heads
+    spread: Floats = out.reshape(-1, rows.shape[1])
+    return spread.T if kind == "o" else spread
+
+
 def _stream(layout: Layout, stage: Stage, weights: Mapping[str, Floats], prefix: str) -> Floats:
     """All tiles of a stage in order."""
     return np.concatenate([_tiles(layout, gemm, weights, prefix).reshape(-1) for gemm in stage.gemms])
@@ -115,7 +165,7 @@ def _tiles(layout: Layout, gemm: Gemm, weights: Mapping[str, Floats], prefix: st
     inputs = {"o": dims.q, "down": dims.ffn}.get(kind, dims.hidden)
     if kind in "kv":
         block = dims.kv_group(block)
-    whole = _matrix(weights, f"{prefix}{kind}.weight")
+    whole = _spread_heads(layout, kind, _matrix(weights, f"{prefix}{kind}.weight"))
     part = _padded(whole, (spread.padded, inputs.padded))[block * spread.width :][:rows]
     if kind == "down":
         span = dims.ffn_spans[int(gemm.name[len(kind) :].partition(".")[0])]

@@ -115,18 +115,21 @@ def place_tensors(
             for network, layers in networks.depths.items()
         }
 
+    layers = stacked("weights", options.weight_format, layer)
+    lm_head = per_core_tensors("lm_head", options.weight_format, head)
+    constants = networks.total * dims.row_vectors * view.vlen
     tensors = Tensors(
-        layers=stacked("weights", options.weight_format, layer),
-        head=per_core_tensors("lm_head", options.weight_format, head),
+        layers=layers,
+        head=lm_head,
         kv=stacked("kv_cache", options.kv_format, cache),
         logits=hbm.add("logits", logits_format, kept) if kept else None,
-        embedding=tuple(
-            hbm.add(f"embedding.{block}", tables, model.vocab * dims.hidden.width)
+        embedding=lm_head if dims.shares_embedding else tuple(
+            hbm.add(f"embedding.{block}", tables, (model.vocab + model.input_only) * dims.hidden.width)
             for block in range(dims.hidden.blocks)
         ),
         rope=hbm.add("rope", tables, 2 * extent.positions * view.vlen),
         masks=hbm.add("key_masks", tables, view.hlen * view.vlen) if extent.masks else None,
         spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
-        bias=per_core_tensors("biases", tables, networks.total * dims.biases * view.vlen) if model.qkv_bias else (),
+        bias=per_core_tensors("biases", tables, constants) if constants else (),
     )
     return hbm, tensors

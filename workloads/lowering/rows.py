@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder, Count, Word
-from workloads.lowering.context import A_KV, A_TABLES, Cell, Context
+from workloads.lowering.context import A_KV, A_TABLES, F_EPSILON, F_HEAD, Cell, Context
+from workloads.lowering.dims import ceil_div
 from workloads.lowering.options import KV_SCHEMES
+
+_MEAN, _EPSILON = 1, 2
 
 
 def add_bias(c: Context, target: int, index: int) -> None:
@@ -12,6 +15,32 @@ def add_bias(c: Context, target: int, index: int) -> None:
     if c.dims.model.qkv_bias:
         c.b.v_rows(c.all_rows, 1, 0)
         c.b.emit("V_ADD_VV", c.v(target), c.v(target), c.v(c.vectors.bias + index))
+
+
+def normalize_heads(c: Context, target: int, *, key: bool) -> None:
+    """RMSNorm of every head of all rows, where the model has one; the gains of queries hold 1 / sqrt(head_dim)."""
+    if not c.dims.model.qk_norm:
+        return
+    b, v, view = c.b, c.vectors, c.dims.view
+    c.phase("qk_norm")
+    b.emit("S_LD_FP", _MEAN, 0, F_HEAD)
+    b.emit("S_LD_FP", _EPSILON, 0, F_EPSILON)
+    statistics = v.head_statistics
+    for start in range(0, v.rows, v.scratch_rows):
+        count, part = c.part(start, v.scratch_rows, v.rows), target + start
+        b.v_rows(count)
+        b.v_seg(view.hlen)
+        b.emit("V_MUL_VV", c.v(v.scratch), c.v(part), c.v(part))
+        b.emit("V_RED_SUM_SEG", c.v(statistics), c.v(v.scratch))
+        b.v_rows(ceil_div(v.scratch_rows * view.heads_per_vector, view.vlen))
+        b.emit("V_MUL_VF", c.v(statistics), c.v(statistics), _MEAN)
+        b.emit("V_ADD_VF", c.v(statistics), c.v(statistics), _EPSILON)
+        b.emit("V_RSQRT_V", c.v(statistics), c.v(statistics))
+        b.v_rows(count)
+        b.emit("V_MUL_SEG", c.v(part), c.v(part), c.v(statistics))
+    b.v_rows(c.all_rows, 1, 0)
+    gain = v.bias + c.dims.gains + (not key)
+    b.emit("V_MUL_VV", c.v(target), c.v(target), c.v(gain))
 
 
 def rotate(c: Context, target: int) -> None:

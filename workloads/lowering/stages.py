@@ -53,8 +53,13 @@ class Stage:
         return [gemm.elements for gemm in self.gemms for _ in range(gemm.tiles)]
 
 
+def inner_names(dims: Dims) -> tuple[str, ...]:
+    """Matrices that lead to the MLP's inner rows."""
+    return ("gate", "up") if dims.model.mlp == "swiglu" else ("up",)
+
+
 def layer_stage(dims: Dims) -> Stage:
-    """The matrices of a layer: K, Q and V by head group, O, gate and up by column block, down."""
+    """The matrices of a layer: K, Q and V by head group, O, gate (if any) and up by column block, down."""
     blen = dims.view.blen
 
     def gemm(name: str, n_columns: int, reduction: Columns) -> Gemm:
@@ -69,7 +74,7 @@ def layer_stage(dims: Dims) -> Stage:
     gemms += [gemm(f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
     for part, span in enumerate(dims.ffn_spans):
         for block in span:
-            gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in ("gate", "up")]
+            gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in inner_names(dims)]
         inner = Columns(len(span), dims.ffn.width)
         gemms += [gemm(f"down{part}.{block}", dims.hidden.width, inner) for block in range(dims.hidden.blocks)]
     return Stage(LAYER, tuple(gemms))

@@ -110,7 +110,7 @@ def _embed_tile(c: Context) -> None:
         b.emit("S_ADD_INT", ids, ids, row)
         for block, table in enumerate(c.tensors.embedding):
             b.address(A_TABLES, table.base)
-            b.emit("H_GATHER_V", c.v(v.x + block * v.rows), ids, A_TABLES, c.table_precision)
+            b.emit("H_GATHER_V", c.v(v.x + block * v.rows), ids, A_TABLES, c.embedding_precision)
     _move(c, "H_STORE_V", v.x, c.dims.hidden.blocks, 0)
 
 
@@ -141,6 +141,7 @@ def _project_q(c: Context, group: int) -> None:
     c.phase("qkv")
     c.stream.gemm(f"q{group}", c.activations(v.normed), target)
     rows.add_bias(c, target, 2 * c.dims.kv.blocks + group)
+    rows.normalize_heads(c, target, key=False)
     c.phase("rope")
     rows.rotate(c, target)
     _move(c, "H_STORE_V", target, 1, _queries(c, group))
@@ -153,6 +154,7 @@ def _project_kv(c: Context, group: int, *, value: bool) -> None:
     c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
     rows.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
     if not value:
+        rows.normalize_heads(c, target, key=True)
         c.phase("rope")
         rows.rotate(c, target)
     c.phase("kv_store")

@@ -26,6 +26,8 @@ class VectorPlan:
     normed: int
     """Normalised rows; also where the O and down projections land before they are added to `x`."""
     statistics: int
+    means: int
+    """Sums of rows, then their means, then squares of these, where the model has layer norms."""
     cosines: int
     sines: int
     key_mask: int
@@ -37,6 +39,8 @@ class VectorPlan:
     scratch: int
     scratch_rows: int
     """Number of vectors at `scratch`."""
+    head_statistics: int
+    """Statistics of every head of as many rows, where heads are normalised."""
     scores: int
     score_units: int
     """Number of query tiles whose scores fit at once."""
@@ -84,12 +88,15 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     stack = _Stack(first)
     # First what row tiles of different sizes share.
     key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
-    bias = stack.take(dims.biases)
+    bias = stack.take(dims.row_vectors)
     x, normed = stack.take(dims.hidden.blocks * rows), stack.take(dims.hidden.blocks * rows)
     statistics = stack.take(ceil_div(rows, view.vlen))
     cosines, sines = stack.take(kind.q_rows), stack.take(kind.q_rows)
     scratch_rows = min(rows, view.blen)
     scratch = stack.take(scratch_rows)
+    packed = ceil_div(scratch_rows * view.heads_per_vector, view.vlen)
+    head_statistics = stack.take(packed * dims.model.qk_norm)
+    means = stack.take(2 * ceil_div(rows, view.vlen) * (dims.model.norm == "layer"))
     area = stack.top
     query, key, value = stack.take(dims.q.blocks * rows), stack.take(rows), stack.take(rows)
     tile = min(kind.q_rows, view.blen)
@@ -108,8 +115,10 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     buffers = max(1, min(4, (view.vector_vectors - stack.top) // head)) if head else 0
     logits = stack.take(buffers * head)
     return VectorPlan(
-        sequences=sequences, rows=rows, x=x, normed=normed, statistics=statistics, cosines=cosines, sines=sines,
+        sequences=sequences, rows=rows, x=x, normed=normed, statistics=statistics, means=means, cosines=cosines,
+        sines=sines,
         key_mask=key_mask, bias=bias, query=query, key=key, value=value, scratch=scratch, scratch_rows=scratch_rows,
+        head_statistics=head_statistics,
         scores=scores, score_units=score_units, unit_vectors=unit, unit_statistics=unit_statistics, gate=gate, up=up,
         compact=compact, head_rows=head, logits=logits, logit_buffers=buffers,
         logit_vectors=view.vector_vectors - logits,

@@ -231,15 +231,16 @@ def generate(
     steps: int,
     cache: str,
     sampler: Reference | None = None,
+    mask: int = MASK,
 ) -> tuple[Ids, list[Choice]]:
     """LLaDA's semi-autoregressive sampling, low-confidence remasking, temperature 0.
 
     `prompts` (sequences, tokens); `steps` are of the whole generation. Returns the canvases, and what each forward
-    chose. `sampler`, if given, rounds the sampler's arithmetic instead of `model`.
+    chose. `mask` is the mask token. `sampler`, if given, rounds the sampler's arithmetic instead of `model`.
     After ML-GSAI/LLaDA b7e6c35 generate.py, with the caches of NVlabs/Fast-dLLM 24cc59e llada/generate.py.
     """
     sequences, prompt = prompts.shape
-    canvas = np.concatenate([prompts, np.full((sequences, gen), MASK)], axis=1)
+    canvas = np.concatenate([prompts, np.full((sequences, gen), mask)], axis=1)
     each = steps * block // gen
     choices: list[Choice] = []
     for first in range(prompt, prompt + gen, block):
@@ -251,7 +252,7 @@ def generate(
             head = slice(first - rows.start, first - rows.start + block)
             logits = model.forward(canvas[:, rows], rows.start, head)
             count = block // each + (step < block % each)
-            choice = choose(sampler or model, logits, canvas[:, own] == MASK, count)
+            choice = choose(sampler or model, logits, canvas[:, own] == mask, count)
             canvas[:, own] = np.where(choice.taken, choice.tokens, canvas[:, own])
             choices.append(choice)
     return canvas, choices
