@@ -46,6 +46,12 @@ class ForwardClass:
     """Network that the rows go through; empty: the model."""
     layers: int = 0
     """Layers of it that run; 0: all."""
+    policy_parameters: int = 0
+    """Weights of the network behind sampling that chooses rows, if any."""
+    policy_rows: int = 0
+    """Rows that go through it."""
+    policy_varies: bool = False
+    """Whether forwards have different numbers of them, though of as many tiles."""
 
     @property
     def decodes(self) -> bool:
@@ -54,7 +60,7 @@ class ForwardClass:
 
 
 NO_CODE = (
-    "operators", "weight_density", "soft_rows", "score_passes", "policy_rows", "compared_rows",
+    "operators", "weight_density", "soft_rows", "score_passes", "compared_rows",
 )  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
@@ -83,6 +89,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         head_varies=0 < forward.sampled_rows < forward.head_rows, scattered=forward.scattered,
         head_scattered=forward.scattered or forward.head_scattered,
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
+        policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
     )  # fmt: skip
 
 
@@ -105,6 +112,7 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
         "loose": loose,
         "run": forward.q_rows - loose,
         "runs": int(forward.q_rows > loose),
+        "policy_rows": forward.policy_rows,
     }
 
 
@@ -118,7 +126,10 @@ def classify_all(forwards: Sequence[Forward], view: MachineView) -> list[Forward
         if kind.causal or kind.decodes:
             return kind
         q_tiles, head_tiles = ceil_div(kind.q_rows, view.blen), ceil_div(kind.head_rows, view.blen)
-        return attrs.evolve(kind, q_rows=q_tiles, head_rows=head_tiles, masked=True, head_varies=False)
+        policy = ceil_div(kind.policy_rows, view.blen)
+        return attrs.evolve(
+            kind, q_rows=q_tiles, head_rows=head_tiles, policy_rows=policy, masked=True, head_varies=False
+        )
 
     members: dict[ForwardClass, list[ForwardClass]] = {}
     for kind in exact:
@@ -134,6 +145,8 @@ def _merged(kinds: list[ForwardClass]) -> ForwardClass:
         head_rows=max(kind.head_rows for kind in kinds),
         masked=any(kind.masked for kind in kinds),
         rows_vary=len({kind.q_rows for kind in kinds}) > 1,
+        policy_rows=max(kind.policy_rows for kind in kinds),
+        policy_varies=len({kind.policy_rows for kind in kinds}) > 1,
         head_varies=any(kind.head_varies for kind in kinds) or len({kind.head_rows for kind in kinds}) > 1,
     )
 

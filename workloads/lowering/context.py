@@ -86,6 +86,10 @@ class Cell:
     """1 if this forward sets the channel scales of the KV cache, where only the first one does."""
     NEXT_PAGE = 58
     """Page of the weights that follow the LM head, where there are networks beside the model."""
+    POLICY_ROWS = 59
+    """Rows that go through the policy network, where forwards of the class have several numbers of them."""
+    LAST_POLICY = 60
+    """Those of the last row tile."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
@@ -113,6 +117,8 @@ class Tensors:
     spill: tuple[Tensor, ...]
     """Rows between row tiles: residual, queries, keys and values; see `tiled`."""
     logits: Tensor | None
+    policy: Tensor | None = None
+    """The network behind sampling that chooses rows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -153,6 +159,8 @@ class Context:
     stream: Stream
     layer_plan: Plan
     head_plan: Plan
+    policy_plan: Plan | None
+    """Where a network chooses rows."""
     kind: ForwardClass
     vectors: VectorPlan
     sequences: int

@@ -130,6 +130,8 @@ def _load_counts(c: Context, fields: Fields, value: int) -> None:
         for name, cell in (("sampled", Cell.SAMPLED), ("pairs", Cell.PAIRS)):
             fields.load(c, value, name)
             b.store(value, cell)
+    if kind.policy_varies:
+        rows("policy_rows", Cell.POLICY_ROWS, Cell.LAST_POLICY, kind.policy_rows)
     if c.listed is not None:
         for name, cell in (("loose", Cell.LOOSE), ("run", Cell.RUN), ("runs", Cell.RUNS)):
             fields.load(c, value, name)
@@ -137,7 +139,7 @@ def _load_counts(c: Context, fields: Fields, value: int) -> None:
     if c.options.kv_scheme == "static" and kind.kind in ("warm", "full", "prefill"):
         fields.load(c, value, "renews")
         b.store(value, Cell.RENEWS)
-    if c.rows_vary or kind.head_varies or c.listed is not None:
+    if c.rows_vary or kind.head_varies or kind.policy_varies or c.listed is not None:
         b.forget()
 
 

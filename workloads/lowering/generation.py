@@ -13,7 +13,18 @@ from workloads.forwards import Forward, Schedule, Window, evidence_notes, requir
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import A_LOGITS, A_SPILL, A_WEIGHTS, LAYER_ROW, Cell, Context, Listed, Tensors, Tiling
+from workloads.lowering.context import (
+    A_LOGITS,
+    A_SPILL,
+    A_WEIGHTS,
+    LAYER_ROW,
+    PAGE_BITS,
+    Cell,
+    Context,
+    Listed,
+    Tensors,
+    Tiling,
+)  # fmt: skip
 from workloads.lowering.dims import Dims, make_dims
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.hbm import HbmMap
@@ -21,11 +32,11 @@ from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
-from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, place_tensors, plan_matrix, stage_plans
+from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, head_plans, place_tensors, plan_matrix
 from workloads.lowering.networks import find_networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_transfer import emit_masks
-from workloads.lowering.stages import HEAD, Plan, split_layer
+from workloads.lowering.stages import HEAD, POLICY, Plan, layer_stage, split_layer
 from workloads.lowering.tables import Tables, make_tables, route
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
 from workloads.lowering.weights import Stream
@@ -85,6 +96,7 @@ class _Generation:
             masks=any(kind.masked or kind.causal for kind in kinds),
             whole=any(plan.tiles == 1 for plan in self.vectors),
             tiled=any(plan.tiles > 1 for plan in self.vectors),
+            policy=max(kind.policy_parameters for kind in kinds),
         )
         if self._slots() > view.kv_slots:
             found = f"{self._slots()} KV scale slots for {self.sequences} sequences"
@@ -101,18 +113,20 @@ class _Generation:
             static=options.kv_scheme == "static",
         )  # fmt: skip
         self.b = Builder()
-        self.plans = stage_plans(self.dims, self.matrix.depth)
+        self.layer_plan = Plan(layer_stage(self.dims), self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
 
-    def _switch(self, stage: str) -> None:
-        """Point the weight register at the stage behind this one."""
+    def _switch(self, plan: Plan | None) -> None:
+        """Point the weight register at the stage behind this one; None: at the first of all."""
         b = self.b
         with b.reg() as page:
-            if stage not in (HEAD, ""):
+            if plan is not None and plan.base >= 0:
+                b.set(page, plan.base >> PAGE_BITS)
+            elif plan is not None and plan.stage.name not in (HEAD, POLICY):
                 b.load(page, Cell.LAYER)
                 b.emit("S_LD_INT", page, page, LAYER_ROW)
             else:
-                known = stage == HEAD and len(self.networks.depths) > 1
+                known = plan is not None and len(self.networks.depths) > 1
                 b.load(page, Cell.NEXT_PAGE if known else self._table(self.rounds.kinds[0]))
             b.emit("C_SET_ADDR_PAGE", A_WEIGHTS, page)
 
@@ -132,8 +146,8 @@ class _Generation:
                 b.load(low, Cell.SPILL_BASE + 1)
                 b.emit("C_SET_ADDR_REG", A_SPILL, high, low)
         emit_constants(b, self.dims.model, self.dims.view.cores)
-        self._switch("")
-        self.stream.prologue(self.plans[0])
+        self._switch(None)
+        self.stream.prologue(self.layer_plan)
         with b.loop(len(self.rounds.trips)):
             self._round()
 
@@ -179,9 +193,10 @@ class _Generation:
         if vectors.tiles > 1:
             tiling = self._tiling(kind, vectors)
             kind = attrs.evolve(kind, q_rows=vectors.rows)
+        head_plan, policy_plan = head_plans(self.dims, self.matrix.depth, kind, self.tensors)
         return Context(
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
-            layer_plan=self.plans[0], head_plan=self.plans[1], kind=kind, vectors=vectors, sequences=self.sequences,
+            layer_plan=self.layer_plan, head_plan=head_plan, policy_plan=policy_plan, kind=kind, vectors=vectors, sequences=self.sequences,
             positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
             first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,

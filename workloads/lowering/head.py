@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
 from workloads.lowering.context import A_LOGITS, FP_SCRATCH, Cell, Context
 from workloads.lowering.parallel import meet
+from workloads.lowering.policy import choose_rows
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
 from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
@@ -116,7 +119,7 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         scalars=(1, 2, 3, 4, 5, 6, 7),
         sampled=Word(Cell.SAMPLED) if kind.head_varies else None,
         pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows, score=kind.score,
-        precision=c.options.logit_format.code,
+        precision=c.options.logit_format.code, choose=partial(choose_rows, c) if kind.policy_rows else None,
     )  # fmt: skip
 
 

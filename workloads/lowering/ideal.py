@@ -27,9 +27,9 @@ def ideal_work(
 ) -> dict[str, dict[str, int]]:
     """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue."""
     out: dict[str, dict[str, int]] = {}
-    cache: dict[tuple[ForwardClass, int, int, int, int], dict[str, int]] = {}
+    cache: dict[tuple[ForwardClass, int, int, int, int, int], dict[str, int]] = {}
     for forward, kind in zip(rounds.forwards, rounds.kinds, strict=True):
-        key = (kind, forward.kv_rows, forward.q_rows, forward.head_rows, forward.sampled_rows)
+        key = (kind, forward.kv_rows, forward.q_rows, forward.head_rows, forward.sampled_rows, forward.policy_rows)
         if key not in cache:
             cache[key] = _work(dims, options, forward, passes[kind])
         for step in (forward.kind, "total"):
@@ -75,7 +75,9 @@ def _tensor(dims: Dims, forward: Forward) -> int:
         pairs = sum(ceil_div(min(end, forward.q_rows), view.hlen) for end in ends)
     attention = 2 * pairs * forward.sequences * ceil_div(model.heads, view.heads_per_vector)
     head = blocks(model.hidden) * columns(model.vocab) * ceil_div(forward.head_rows * forward.sequences, view.blen)
-    return view.blen * (_layers(dims, forward) * (layer * row_tiles + attention) + head)
+    policy = ceil_div(forward.policy_parameters, model.hidden * view.blen) * blocks(model.hidden)
+    policy *= ceil_div(forward.policy_rows * forward.sequences, view.blen)
+    return view.blen * (_layers(dims, forward) * (layer * row_tiles + attention) + head + policy)
 
 
 def _vector(dims: Dims, forward: Forward) -> int:
@@ -104,7 +106,8 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     model = dims.model
     groups, tiles = passes
     head = model.head_weights if forward.head_rows else 0
-    weights = options.weight_format.total_bytes(_layers(dims, forward) * model.layer_weights * tiles + head)
+    layers = _layers(dims, forward) * model.layer_weights * tiles
+    weights = options.weight_format.total_bytes(layers + head + forward.policy_parameters)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
     table = options.weight_format if dims.shares_embedding else options.table_format

@@ -6,12 +6,13 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
+from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Tensors
 from workloads.lowering.dims import Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
+from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, policy_stage, ring_depth, split_layer
 from workloads.lowering.tiled import spill_elements
 
 SCALE_BLOCK = 32
@@ -31,6 +32,8 @@ class Extent:
     """Whether some forwards go through the layers with all rows at once."""
     tiled: bool
     """Whether some go in row tiles."""
+    policy: int = 0
+    """Weights of the network that chooses rows, if any."""
 
 
 def cache_rows(rows: int) -> int:
@@ -81,9 +84,15 @@ def _stages(dims: Dims, extent: Extent) -> tuple[Stage, ...]:
     )
 
 
-def stage_plans(dims: Dims, depth: int) -> tuple[Plan, Plan]:
-    """Ring plans of a layer and of the LM head."""
-    return Plan(layer_stage(dims), depth), Plan(head_stage(dims), depth)
+def head_plans(dims: Dims, depth: int, kind: ForwardClass, tensors: Tensors) -> tuple[Plan, Plan | None]:
+    """Ring plans of the LM head and of what chooses rows behind it, if anything does."""
+    if tensors.policy is None or not kind.policy_rows:
+        return Plan(head_stage(dims), depth), None
+    policy = policy_stage(dims, kind.policy_parameters)
+    return (
+        Plan(head_stage(dims), depth, lead=policy, base=tensors.policy.base),
+        Plan(policy, depth, lead=layer_stage(dims)),
+    )
 
 
 def place_tensors(
@@ -103,7 +112,8 @@ def place_tensors(
 
     per_core = networks.total * (padded(options.weight_format, layer) + padded(options.kv_format, cache))
     per_core += padded(options.weight_format, head)
-    total = view.cores * per_core + padded(logits_format, kept)
+    policy = policy_stage(dims, extent.policy).elements
+    total = view.cores * per_core + padded(logits_format, kept) + padded(options.weight_format, policy)
     hbm = HbmMap(view.hbm_bytes, view.layer_stride_bytes, total, f"machine {view.name}")
 
     def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
@@ -131,5 +141,6 @@ def place_tensors(
         masks=hbm.add("key_masks", tables, view.hlen * view.vlen) if extent.masks else None,
         spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
         bias=per_core_tensors("biases", tables, constants) if constants else (),
+        policy=hbm.add("policy", options.weight_format, policy) if policy else None,
     )
     return hbm, tensors

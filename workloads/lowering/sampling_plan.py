@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from archsim.errors import WorkloadError
@@ -33,6 +35,7 @@ class SamplingPlan:
     gap_rows      rows whose two largest logits are compared as well
     score         what rows are chosen by: confidence, margin or entropy
     precision     precision operand of the logits' transfers
+    choose        emits what puts other scores into the vector of confidences; None: the scores are the rows' own
     """
 
     sequences: int
@@ -60,6 +63,7 @@ class SamplingPlan:
     gap_rows: int = 0
     score: str = "confidence"
     precision: int = FORMATS["mxfp8"].code
+    choose: Callable[[SamplingPlan], None] | None = None
 
     @property
     def chunks(self) -> int:

@@ -26,6 +26,8 @@ def emit_transfer(builder: Builder, plan: SamplingPlan, sequence: int) -> None:
     emit, const = builder.emit, builder.const
     confidence, transfer = plan.confidence * plan.vlen, plan.transfer * plan.vlen
     tokens = plan.x0 + sequence * plan.rows
+    if plan.choose is not None:
+        plan.choose(plan)
     builder.v_rows(1)
     builder.v_lanes(0)
     with builder.reg((plan.masks + sequence) * plan.vlen) as mask, builder.reg() as x:
@@ -33,7 +35,8 @@ def emit_transfer(builder: Builder, plan: SamplingPlan, sequence: int) -> None:
             emit("V_SUB_VV", mask, mask, mask)
             emit("V_EXP_V", mask, mask)
         rows = plan.row_count
-        emit("S_MAP_V_FP", const(confidence), const(plan.fp_base), 0, builder.count(rows))
+        if plan.choose is None:
+            emit("S_MAP_V_FP", const(confidence), const(plan.fp_base), 0, builder.count(rows))
         emit("V_TOPK_MASK", const(transfer), const(confidence), mask, plan.k_register, builder.count(rows))
         emit("S_ADD_INT", x, plan.x_register, const(sequence * plan.x_pitch))
         emit("S_SELECT_INT", const(tokens), const(tokens), x, mask, builder.count(rows))

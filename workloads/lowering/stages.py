@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.dims import Columns, Dims, round_up
+from workloads.lowering.dims import Columns, Dims, ceil_div, round_up
 
-LAYER, PROJECTIONS, REST, HEAD = "layer", "projections", "rest", "head"
-"""Stages: a layer; or its projections and what follows them, where row tiles take turns; the LM head."""
+LAYER, PROJECTIONS, REST, HEAD, POLICY = "layer", "projections", "rest", "head", "policy"
+"""Stages: a layer; or its projections and what follows them, where row tiles take turns; the LM head; what comes
+behind it in some forwards."""
 
 
 @attrs.frozen
@@ -101,6 +103,18 @@ def head_stage(dims: Dims) -> Stage:
     return Stage(HEAD, tuple(gemms))
 
 
+def policy_stage(dims: Dims, weights: int) -> Stage:
+    """A network of that many weights, rounded up to n-tiles: matrices of the hidden width, by column block."""
+    blen, hidden = dims.view.blen, dims.hidden
+    left = ceil_div(weights, hidden.padded * blen)
+    gemms: list[Gemm] = []
+    while left:
+        take = min(hidden.width // blen, left)
+        gemms.append(Gemm(f"policy{len(gemms)}", take, hidden.blocks, hidden.width * blen))
+        left -= take
+    return Stage(POLICY, tuple(gemms))
+
+
 def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
     """Slots of the ring: as many as fit, but one that leaves few of them idle at the end of a stage.
 
@@ -167,14 +181,20 @@ class Use:
 class Plan:
     """Where every tile of a stage lies in the ring, and what is fetched when.
 
-    `follower` is the stage after it, whose first tiles are fetched while the last ones of this are used;
-    None stands for a stage at another base: the next layer's first, or the LM head.
+    The first tiles of the stage after it are fetched while the last ones of this are used. `follower` is that stage
+    where it has the same base; None stands for one at another base: the next layer's first, or the LM head. `lead`
+    has the sizes of its tiles where they are not those of this stage, and `base` its byte base where that is always
+    the same and no layer's.
     """
 
-    def __init__(self, stage: Stage, depth: int, follower: Stage | None = None) -> None:
-        self.stage, self.depth = stage, depth
+    def __init__(
+        self, stage: Stage, depth: int, follower: Stage | None = None, *, lead: Stage | None = None, base: int = -1
+    ) -> None:
+        self.stage, self.depth, self.base = stage, depth, base
         self.same_base = follower is not None
         self._follower_start = follower.start if follower is not None else 0
+        self._lead_sizes = (lead or stage).sizes()[:depth]
+        self._lead_offsets = [0, *itertools.accumulate(self._lead_sizes)]
         self.sizes = stage.sizes()
         self.offsets = [0]
         for size in self.sizes:
@@ -208,10 +228,11 @@ class Plan:
             ahead = index + self.depth
             later = ahead >= self.length
             ahead -= self.length if later else 0
-            if ahead >= len(self.sizes):
+            sizes, offsets = (self._lead_sizes, self._lead_offsets) if later else (self.sizes, self.offsets)
+            if ahead >= len(sizes):
                 continue
-            offset = self.offsets[ahead] + (self._follower_start if later else self.stage.start)
-            one = Fetch(index % self.depth, 1, self.sizes[ahead], offset, later)
+            offset = offsets[ahead] + (self._follower_start if later else self.stage.start)
+            one = Fetch(index % self.depth, 1, sizes[ahead], offset, later)
             if out and _joins(out[-1], one):
                 out[-1] = attrs.evolve(out[-1], count=out[-1].count + 1)
             else:

@@ -35,9 +35,9 @@ class Stream:
     """Emits the GEMMs of a stage in order, each n-tile followed by the fetch into the slots it frees."""
 
     def __init__(
-        self, builder: Builder, dims: Dims, weights: Format, depth: int, switch: Callable[[str], None], register: int
+        self, builder: Builder, dims: Dims, weights: Format, depth: int, switch: Callable[[Plan], None], register: int
     ) -> None:
-        """`switch`, given the stage's name, emits code that moves address register `register` to the next stage."""
+        """`switch`, given a stage's plan, emits code that moves address register `register` to the next stage."""
         self.b, self.dims, self.depth = builder, dims, depth
         self.tile_cells = dims.view.tile_elements * weights.cells
         self._switch, self._a = switch, register
@@ -104,7 +104,7 @@ class Stream:
         if fetch.next_stage and not self._switched:
             assert self._plan is not None
             if not self._plan.same_base:
-                self._switch(self._plan.stage.name)
+                self._switch(self._plan)
             self._switched = True
 
     def _fetch(self, fetch: Fetch) -> None:

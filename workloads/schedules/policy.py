@@ -52,7 +52,6 @@ class NiSamplingSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "ICLR 2026, openreview rrD1U0Izt5; imagination-research/NI-Sampling 552a626"
-    unlowerable: ClassVar[str | None] = "the indicator network has no program"
 
     threshold: float = attrs.field(default=0.95, metadata=option("least confidence to commit"))
     indicator_threshold: float = attrs.field(default=0.89, metadata=option("least output of the indicator to commit"))
@@ -101,7 +100,6 @@ class LearnedPolicySchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2512.09106"
-    unlowerable: ClassVar[str | None] = "the policy network has no program"
 
     policy_parameters: int = attrs.field(default=POLICY, metadata=option("weights of the policy", minimum=1))
 
