@@ -22,18 +22,17 @@ from workloads.lowering.context import (
     Cell,
     Context,
     Listed,
-    Tensors,
     Tiling,
 )  # fmt: skip
-from workloads.lowering.dims import Dims, make_dims
+from workloads.lowering.dims import make_dims
 from workloads.lowering.forward import emit_forward
-from workloads.lowering.hbm import HbmMap
 from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, head_plans, place_tensors, plan_matrix
 from workloads.lowering.networks import find_networks
+from workloads.lowering.notes import program_notes
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stages import HEAD, POLICY, Plan, layer_stage, split_layer
@@ -85,8 +84,6 @@ class _Generation:
             raise WorkloadError(f"{found}; expected one number of sequences")
         kinds = self.rounds.classes
         self.networks = find_networks(model.layers, kinds)
-        self.dims: Dims
-        self.vectors: list[VectorPlan]
         self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
         self.extent = Extent(
             sequences=self.sequences,
@@ -102,8 +99,6 @@ class _Generation:
             found = f"{self._slots()} KV scale slots for {self.sequences} sequences"
             raise WorkloadError(f"machine {view.name}: {found}; expected at most {view.kv_slots}, or kv-scheme rtn")
         self.matrix: MatrixPlan = plan_matrix(self.dims, options, self.extent)
-        self.hbm: HbmMap
-        self.tensors: Tensors
         self.hbm, self.tensors = place_tensors(self.dims, options, self.extent, self.networks)
         starts = zip(forwards, self.rounds.kinds, strict=True)
         ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
@@ -196,8 +191,9 @@ class _Generation:
         head_plan, policy_plan = head_plans(self.dims, self.matrix.depth, kind, self.tensors)
         return Context(
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
-            layer_plan=self.layer_plan, head_plan=head_plan, policy_plan=policy_plan, kind=kind, vectors=vectors, sequences=self.sequences,
-            positions=self.extent.positions, kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
+            layer_plan=self.layer_plan, head_plan=head_plan, policy_plan=policy_plan, kind=kind,
+            vectors=vectors, sequences=self.sequences, positions=self.extent.positions,
+            kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
             first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,
         )  # fmt: skip
@@ -248,7 +244,10 @@ class _Generation:
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
             ideal=ideal_work(self.dims, options, self.rounds, passes),
-            notes=(*evidence_notes(schedule), *self._notes(passes), *self.networks.notes()),
+            notes=(
+                *evidence_notes(schedule),
+                *program_notes(options, self.forwards, passes, self.networks, self.matrix.depth),
+            ),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)
 
@@ -287,31 +286,6 @@ class _Generation:
 
     def _slots(self) -> int:
         return 2 * self.networks.total * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
-
-    def _notes(self, passes: dict[ForwardClass, tuple[int, int]]) -> tuple[str, ...]:
-        notes = [
-            "RMSNorm gains and 1/sqrt(head_dim) are folded into the weights that follow",
-            "KV cache: [layer][K|V][sequence][group of KV heads][token][lane], K after RoPE",
-            f"KV scheme {self.options.kv_scheme}; MX rule: OCP floor",
-            f"weight ring: {self.matrix.depth} tiles; the ring's first tiles are fetched once more at the end",
-            "sampled tokens do not steer the gather: ids are synthetic",
-        ]
-        if any(kind.scattered for kind in self.rounds.classes):
-            notes.append(
-                "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "
-                "keys are loaded as one run"
-            )
-        if any(forward.branches > 1 for forward in self.forwards):
-            notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
-        if any(kind.rows_vary or kind.head_varies for kind in self.rounds.classes):
-            notes.append("forwards with as many row tiles share code and read their row counts from a table")
-        notes += [
-            f"{kind.kind} of {kind.q_rows} rows: {groups} x {tiles} passes over a layer's weights, "
-            "for groups of sequences x row tiles"
-            for kind, (groups, tiles) in passes.items()
-            if groups * tiles > 1
-        ]
-        return tuple(notes)
 
 
 def _record(forward: Forward) -> dict[str, Any]:

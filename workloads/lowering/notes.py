@@ -1,0 +1,54 @@
+"""What a program's header says in words: layout, approximations, passes over the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workloads.forwards import Forward
+from workloads.lowering.classes import ForwardClass
+from workloads.lowering.networks import Networks
+from workloads.lowering.options import LoweringOptions
+
+
+def program_notes(
+    options: LoweringOptions,
+    forwards: Sequence[Forward],
+    passes: dict[ForwardClass, tuple[int, int]],
+    networks: Networks,
+    ring: int,
+) -> tuple[str, ...]:
+    """The notes of a program; `passes` over a layer's weights of every class, `ring` tiles of the weight ring."""
+    return (
+        "RMSNorm gains and 1/sqrt(head_dim) are folded into the weights that follow",
+        "KV cache: [layer][K|V][sequence][group of KV heads][token][lane], K after RoPE",
+        f"KV scheme {options.kv_scheme}; MX rule: OCP floor",
+        f"weight ring: {ring} tiles; the ring's first tiles are fetched once more at the end",
+        "sampled tokens do not steer the gather: ids are synthetic",
+        *_approximations(forwards, list(passes)),
+        *(
+            f"{kind.kind} of {kind.q_rows} rows: {groups} x {tiles} passes over a layer's weights, "
+            "for groups of sequences x row tiles"
+            for kind, (groups, tiles) in passes.items()
+            if groups * tiles > 1
+        ),
+        *networks.notes(),
+    )
+
+
+def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> list[str]:
+    notes: list[str] = []
+    if any(kind.scattered for kind in kinds):
+        notes.append(
+            "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "
+            "keys are loaded as one run"
+        )
+    if any(forward.branches > 1 for forward in forwards):
+        notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
+    if any(kind.rows_vary or kind.head_varies for kind in kinds):
+        notes.append("forwards with as many row tiles share code and read their row counts from a table")
+    notes += [
+        f"policy network: {weights:,} weights, taken as matrices of the hidden width one after another; its rows are "
+        "those of the LM head with their tokens' embeddings, and its scores stand in for confidences"
+        for weights in sorted({kind.policy_parameters for kind in kinds} - {0})
+    ]
+    return notes
