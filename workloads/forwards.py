@@ -33,6 +33,7 @@ _JSON_EXTRAS = (
     "policy_parameters",
     "policy_rows",
     "compared_rows",
+    "verified_rows",
     "provisional",
 )
 
@@ -101,7 +102,7 @@ class Forward:
     head_scattered: bool = False
     """The LM-head rows are not contiguous."""
     branches: int = 1
-    """Drafts of the same block that the forward verifies; `q_rows` counts the rows of all of them."""
+    """Drafts or trials in the forward: sequences of a batch, or rows of one sequence, which `q_rows` counts all."""
     free_commits: int = 0
     """Tokens fixed after this forward's commits from logits already known, without another forward."""
     gap_rows: int = 0
@@ -129,6 +130,8 @@ class Forward:
     policy_rows: int = 0
     compared_rows: int = 0
     """Rows whose probabilities are kept and compared with those of the forward before."""
+    verified_rows: int = 0
+    """Rows of a sequence whose drafted tokens are compared with those that the forward predicts."""
     provisional: int = 0
     """Tokens fixed in a run or lane that others decide over; those that the output keeps are in `committed`."""
 

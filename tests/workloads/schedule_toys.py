@@ -29,6 +29,7 @@ OWN: dict[str, dict[str, Any]] = {
     "model-scheduling": {"light_layers": 1, "light_first": 0.25, "light_last": 0.25},
     "ni-sampling": {"policy_parameters": 150_000},
     "orthrus": {"block": 16, "nodes": 15},
+    "psd": {"depth": 2},
     "rho-eos": {"initial_gen": 16, "counts": "4+8 4-8 8"},
     "smdm": {"steps": 8},
     "sparsed": {"attention_block": 8},

@@ -52,6 +52,11 @@ class ForwardClass:
     """Rows that go through it."""
     policy_varies: bool = False
     """Whether forwards have different numbers of them, though of as many tiles."""
+    sequences: int = 1
+    drafts: bool = False
+    """Whether the sequences are drafts of one, copies of its canvas."""
+    verified: int = 0
+    """Rows of a sequence whose sampled tokens are compared with those that stand on the canvas."""
 
     @property
     def decodes(self) -> bool:
@@ -90,6 +95,8 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         head_scattered=forward.scattered or forward.head_scattered,
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
+        sequences=forward.sequences, drafts=min(forward.branches, forward.sequences) > 1,
+        verified=forward.verified_rows,
     )  # fmt: skip
 
 
@@ -169,6 +176,11 @@ class Rounds:
         """Rows that the KV cache of a sequence needs."""
         ends = (f.q_start + kind.q_rows for f, kind in zip(self.forwards, self.kinds, strict=True))
         return max(*ends, *(f.kv_rows for f in self.forwards))
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that there are at once at most."""
+        return max(kind.sequences for kind in self.classes)
 
     def starts(self) -> list[int]:
         """Index of the first forward of every round."""

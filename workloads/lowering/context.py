@@ -163,7 +163,8 @@ class Context:
     """Where a network chooses rows."""
     kind: ForwardClass
     vectors: VectorPlan
-    sequences: int
+    cached: int
+    """Sequences that the KV cache holds, at least those of the forward."""
     positions: int
     """Rows of a sequence's KV cache."""
     kv_base: int
@@ -199,6 +200,11 @@ class Context:
     def groups(self) -> int:
         """Passes over the layers that a forward takes, each for some of the sequences."""
         return self.sequences // self.vectors.sequences
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of the forward."""
+        return self.kind.sequences
 
     @property
     def rows_vary(self) -> bool:
@@ -258,9 +264,9 @@ class Context:
     def kv_offset(self, value: bool, sequence: int, group: int) -> int:
         """Element offset of a slab of the layer's KV cache: [K|V][sequence][KV group][position][lane]."""
         kv = self.dims.kv
-        slab = (int(value) * self.sequences + sequence) * kv.blocks + group
+        slab = (int(value) * self.cached + sequence) * kv.blocks + group
         return slab * self.positions * kv.width
 
     def slot(self, value: bool, sequence: int, group: int) -> int:
         """KV scale slot, counted from the layer's first."""
-        return (int(value) * self.sequences + sequence) * self.dims.kv.blocks + group
+        return (int(value) * self.cached + sequence) * self.dims.kv.blocks + group

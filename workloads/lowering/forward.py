@@ -8,6 +8,7 @@ from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_KV, A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.sampling_plan import SamplingPlan
@@ -22,6 +23,8 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     """
     b = c.b
     b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
+    if c.kind.drafts:
+        emit_fork(c, tokens, token_pitch)
     _start(c, fields, tokens, sampled)
     plan = sampling_plan(c, token_pitch, sampled, (0, 0)) if c.kind.head_rows else None
     pitch = 1 if c.kind.decodes else token_pitch
@@ -40,6 +43,10 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         return
     with b.reg() as x, b.reg() as k:
         sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
+    if c.kind.verified:
+        emit_verify(c, sampled, token_pitch)
+    if c.kind.drafts:
+        emit_settle(c, tokens, token_pitch)
 
 
 def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
@@ -246,7 +253,7 @@ def _layer(c: Context) -> None:
 
 
 def _layer_slots(c: Context) -> int:
-    return 2 * c.sequences * c.dims.kv.blocks
+    return 2 * c.cached * c.dims.kv.blocks
 
 
 def _load_biases(c: Context) -> None:

@@ -77,14 +77,10 @@ class _Generation:
         self.options = options
         self.forwards = forwards
         self.rounds = make_rounds(forwards, view)
-        self.sequences = forwards[0].sequences
-        odd = next((forward for forward in forwards if forward.sequences != self.sequences), None)
-        if odd is not None:
-            found = f"forward {odd.index}: {odd.sequences} sequences behind forwards of {self.sequences}"
-            raise WorkloadError(f"{found}; expected one number of sequences")
+        self.sequences = self.rounds.sequences
         kinds = self.rounds.classes
         self.networks = find_networks(model.layers, kinds)
-        self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds, self.sequences)
+        self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds)
         self.extent = Extent(
             sequences=self.sequences,
             positions=cache_rows(self.rounds.positions),
@@ -151,7 +147,7 @@ class _Generation:
         contexts = [self._context(index) for index in range(len(self.rounds.classes))]
         marked = [c for c in contexts if c.kind.head_rows and c.kind.kind not in ("prefill", "decode")]
         if marked:
-            emit_masks(b, self._sampling(marked[0]))
+            emit_masks(b, self._sampling(max(marked, key=lambda c: c.sequences)))
         for index, context in enumerate(contexts):
             self._forwards(index, context)
         if self.tables.round_words:
@@ -192,7 +188,7 @@ class _Generation:
         return Context(
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
             layer_plan=self.layer_plan, head_plan=head_plan, policy_plan=policy_plan, kind=kind,
-            vectors=vectors, sequences=self.sequences, positions=self.extent.positions,
+            vectors=vectors, cached=self.sequences, positions=self.extent.positions,
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
             first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,
@@ -222,7 +218,7 @@ class _Generation:
         """The program with its header."""
         model, view, options = self.dims.model, self.dims.view, self.options
         passes = {
-            kind: (self.sequences // vectors.sequences, vectors.tiles)
+            kind: (kind.sequences // vectors.sequences, vectors.tiles)
             for kind, vectors in zip(self.rounds.classes, self.vectors, strict=True)
         }
         header = Header(

@@ -42,8 +42,10 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
             "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "
             "keys are loaded as one run"
         )
-    if any(forward.branches > 1 for forward in forwards):
+    if any(forward.branches > 1 and forward.sequences == 1 for forward in forwards):
         notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
+    if any(kind.drafts for kind in kinds):
+        notes.append("drafts as a batch: canvases are copied on chip; the last one stands for that which is kept")
     if any(kind.rows_vary or kind.head_varies for kind in kinds):
         notes.append("forwards with as many row tiles share code and read their row counts from a table")
     notes += [

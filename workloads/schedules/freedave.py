@@ -80,7 +80,7 @@ class FreedaveSchedule(Logged, BlockSchedule):
         if self.draft_mode == "batch":
             return make_forward(
                 place, kind, own, canvas, head=head, committed=committed, sequences=drafts, branches=drafts,
-                free_commits=free,
+                free_commits=free, committing=1,
             )
         query, head = Rows(own.start, drafts * own.count), Rows(head.start, drafts * head.count)
         return make_forward(

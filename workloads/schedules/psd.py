@@ -29,7 +29,6 @@ class PsdSchedule(Logged, BlockSchedule):
     kind: ClassVar[str] = "speculative"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2605.15609"
-    unlowerable: ClassVar[str | None] = "the number of sequences changes from forward to forward"
 
     depth: int = attrs.field(default=4, metadata=option("drafts verified by a forward at most", minimum=1))
 
@@ -38,7 +37,8 @@ class PsdSchedule(Logged, BlockSchedule):
         stream = self.stream()
         for step in self.walk(partial(drain, stream)):
             drafts = min(self.depth, step.masked) if step.place.step else 1
-            yield self.full(step, sequences=drafts, branches=drafts)
+            checked = self.block if step.place.step else 0
+            yield self.full(step, sequences=drafts, branches=drafts, committing=1, verified_rows=checked)
         stream.finish()
 
 
