@@ -21,6 +21,7 @@ _JSON_EXTRAS = (
     "free_commits",
     "gap_rows",
     "score",
+    "draws",
     "loose_rows",
     "head_scattered",
     "operators",
@@ -109,7 +110,9 @@ class Forward:
     """Rows whose two largest logits are also compared."""
     score: str = "confidence"
     """What rows are chosen by: "confidence" (probability of the token), "margin" (to the second token's) or
-    "entropy"."""
+    "entropy". "likelihood": nothing is chosen; each sequence's tokens get their log-likelihood."""
+    draws: int = 1
+    """Tokens that are drawn for each sampled row."""
     operators: OperatorRows | None = None
     """Rows per operator; None: `q_rows` everywhere."""
     network: str = ""

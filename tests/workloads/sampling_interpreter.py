@@ -73,6 +73,7 @@ class Interpreter:
     def s_add_fp(self, fd, a, b): self.f[fd] = self.f[a] + self.f[b]
     def s_sub_fp(self, fd, a, b): self.f[fd] = self.f[a] - self.f[b]
     def s_mul_fp(self, fd, a, b): self.f[fd] = self.f[a] * self.f[b]
+    def s_max_fp(self, fd, a, b): self.f[fd] = max(self.f[a], self.f[b])
     def s_exp_fp(self, fd, a, _): self.f[fd] = float(np.exp(self.f[a]))
     def s_reci_fp(self, fd, a, _): self.f[fd] = 1 / self.f[a] if self.f[a] else float("inf")
     def s_ld_fp(self, fd, rs1, imm): self.f[fd] = float(self.fp[self.gp[rs1] + imm])

@@ -19,6 +19,7 @@ OWN: dict[str, dict[str, Any]] = {
     "daedal": {"initial_gen": 16, "max_gen": 32, "expansion_factor": 4, "eos_check": 8, "counts": "0 8 4+ 7"},
     "dinfer": {"prefix_look": 4, "after_look": 4},
     "dream": {"steps": 8},
+    "edlm": {"gen": 16},
     "fast-dllm-dream": {"steps": 8},
     "guided-diffusion": {"guider_layers": 1},
     "hex": {"block_sizes": "8 16"},

@@ -117,13 +117,11 @@ def test_a_forward_may_run_the_models_first_layers_only() -> None:
     assert used_regions(short) == used_regions(whole) == [["weights", "lm_head"]] * 4
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"layers": LAYERS + 1}, "forward of 4 layers; expected at most the 3 of the model"),
-        ({"network": "helper"}, "network helper: 0 layers; expected at least 1"),
-    ],
-)
-def test_impossible_depths_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(WorkloadError, match=message):
-        lower(MODEL, with_first(**changes), SMALL)  # type: ignore[arg-type]
+def test_a_network_of_no_stated_depth_is_as_deep_as_the_model() -> None:
+    made = lower(MODEL, with_first(network="helper"), SMALL)
+    assert any(f"network helper: {LAYERS} layers" in note for note in made.header.notes)
+
+
+def test_more_layers_than_the_model_has_are_refused() -> None:
+    with pytest.raises(WorkloadError, match="forward of 4 layers; expected at most the 3 of the model"):
+        lower(MODEL, with_first(layers=LAYERS + 1), SMALL)

@@ -9,6 +9,7 @@ import pytest
 from archsim.isa.program import Header, Program
 from tests.workloads.sampling_interpreter import Interpreter
 from workloads.lowering.builder import Builder
+from workloads.lowering.likelihood import first_word
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_transfer import emit_masks
@@ -25,6 +26,8 @@ LOGITS = np.random.default_rng(5).normal(0, 4.0, (BATCH, ROWS, VOCAB))
 def run(plan: SamplingPlan) -> Interpreter:
     builder = Builder()
     emit_masks(builder, plan)
+    for sequence in range(plan.sequences):  # the given tokens' logits add up to 0
+        builder.emit("S_ST_FP", 0, builder.const(first_word(plan) + sequence))
     with builder.reg(0) as x, builder.reg(2) as k:
         emit_sampling(builder, attrs.evolve(plan, x_register=x, k_register=k))
     full = np.full((BATCH, ROWS, CHUNKS * VLEN), 100.0)
@@ -57,6 +60,18 @@ def test_scores_are_those_of_numpy(kind: str, mode: str, vectors: int) -> None:
         best = np.argsort(-want[sequence])[:2]
         tokens[sequence, best] = LOGITS[sequence, best].argmax(axis=-1)
     assert (machine.ints[: BATCH * ROWS].reshape(BATCH, ROWS) == tokens).all()
+
+
+@pytest.mark.parametrize(("mode", "vectors", "pairs"), [("spill", 4 * CHUNKS, None), ("edge", 6, 3)])
+def test_likelihoods_take_the_logarithms_of_all_sums(mode: str, vectors: int, pairs: int | None) -> None:
+    plan = attrs.evolve(PLAN, score="likelihood", mode=mode, buffer_vectors=vectors, pairs=pairs)
+    machine = run(plan)
+    sums = -np.log(np.exp(LOGITS).sum(axis=-1))
+    np.testing.assert_allclose(machine.fp[:ROWS], sums[-1], rtol=1e-9)
+    word = first_word(plan)
+    np.testing.assert_allclose(machine.fp[word : word + BATCH], sums.sum(axis=-1), rtol=1e-9)
+    assert machine.fp[word + BATCH] == machine.fp[word : word + BATCH].max()
+    assert (machine.ints[: BATCH * ROWS] == 7).all()
 
 
 def test_gaps_are_the_distances_of_the_two_largest_logits() -> None:

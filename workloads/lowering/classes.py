@@ -53,6 +53,8 @@ class ForwardClass:
     policy_varies: bool = False
     """Whether forwards have different numbers of them, though of as many tiles."""
     sequences: int = 1
+    draws: int = 1
+    """Tokens that are sampled for every row."""
     drafts: bool = False
     """Whether the sequences are drafts of one, copies of its canvas."""
     verified: int = 0
@@ -95,8 +97,8 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         head_scattered=forward.scattered or forward.head_scattered,
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
-        sequences=forward.sequences, drafts=min(forward.branches, forward.sequences) > 1,
-        verified=forward.verified_rows,
+        sequences=forward.sequences, draws=forward.draws,
+        drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
     )  # fmt: skip
 
 

@@ -86,6 +86,8 @@ class Cell:
     """1 if this forward sets the channel scales of the KV cache, where only the first one does."""
     NEXT_PAGE = 58
     """Page of the weights that follow the LM head, where there are networks beside the model."""
+    GIVEN = 62
+    """FP_MEM word of the group's first sum of given tokens' logits."""
     POLICY_ROWS = 59
     """Rows that go through the policy network, where forwards of the class have several numbers of them."""
     LAST_POLICY = 60

@@ -11,7 +11,9 @@ from workloads.lowering.dims import ceil_div
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
+from workloads.lowering.likelihood import add_given, first_word
 from workloads.lowering.sampling_plan import SamplingPlan
+from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 
 
@@ -27,6 +29,8 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         emit_fork(c, tokens, token_pitch)
     _start(c, fields, tokens, sampled)
     plan = sampling_plan(c, token_pitch, sampled, (0, 0)) if c.kind.head_rows else None
+    if plan is not None and c.kind.score == LIKELIHOOD:
+        b.store(b.const(first_word(plan)), Cell.GIVEN)
     pitch = 1 if c.kind.decodes else token_pitch
     if c.switches and c.groups > 1:
         with b.reg(c.table) as own:
@@ -60,6 +64,8 @@ def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
     if plan is not None:
         head_norm(c)
         lm_head(c, plan)
+        if c.kind.score == LIKELIHOOD:
+            add_given(c, pitch)
     if c.groups > 1:
         _next_group(c, pitch)
 
@@ -275,7 +281,8 @@ def _next_group(c: Context, pitch: int) -> None:
     slab = count * kv.blocks * c.positions * kv.width
     logits = count * c.dims.chunks * c.kind.head_rows * c.dims.view.vlen
     steps = ((Cell.IDS, count * pitch), (Cell.KV_WRITE, slab), (Cell.KV_READ, slab),
-             (Cell.LOGITS, logits), (Cell.SLOT, count * kv.blocks))  # fmt: skip
+             (Cell.LOGITS, logits), (Cell.SLOT, count * kv.blocks),
+             *(((Cell.GIVEN, count),) if c.kind.score == LIKELIHOOD else ()))  # fmt: skip
     with b.reg() as value:
         for cell, step in steps:
             b.load(value, cell)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import attrs
+
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
@@ -12,7 +14,8 @@ from workloads.lowering.parallel import meet
 from workloads.lowering.policy import choose_rows
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
-from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.sampling_plan import COPIED, SamplingPlan, rows_per_load
+from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.tiled import load_head_rows
 from workloads.lowering.vectors import CONFIDENCE, MASKS, TRANSFER
 from workloads.lowering.weights import Rows
@@ -99,9 +102,12 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
     v, kind, vlen = c.vectors, c.kind, c.dims.view.vlen
     chunks = c.dims.chunks
     mode, buffer, vectors, group = c.options.logits, v.sampling, v.sampling_vectors, 1
-    single = kind.head_varies or kind.gap_rows > 0 or kind.score != "confidence"
+    single = kind.head_varies or kind.gap_rows > 0 or kind.score in COPIED
+    if mode != "spill" and (kind.draws > 1 or kind.score == LIKELIHOOD):
+        wanted = "several draws of a token" if kind.draws > 1 else "likelihoods of tokens"
+        raise WorkloadError(f"option logits: {mode}: {wanted}; expected spill, with logits that can be read again")
     if mode == "spill" and single:
-        mode = "rows" if vectors >= (2 + (kind.score != "confidence")) * chunks else "edge"
+        mode = "rows" if vectors >= (2 + (kind.score in COPIED)) * chunks else "edge"
     elif mode == "spill":
         group = rows_per_load(kind.head_rows, chunks, vectors)
         if group == 0:
@@ -111,9 +117,10 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         if c.groups > 1 or vectors < chunks * v.head_rows:
             found = f"logits of {v.head_rows} rows take {chunks * v.head_rows} vectors, {vectors} are free"
             raise WorkloadError(f"option logits: onchip: {found}; expected room, or spill")
+    greedy = kind.kind in ("prefill", "decode") and kind.score != LIKELIHOOD
     return SamplingPlan(
         sequences=c.sequences, rows=kind.head_rows, vocab=c.dims.model.vocab, vlen=vlen, mode=mode,
-        greedy=kind.kind in ("prefill", "decode"), buffer=buffer, buffer_vectors=vectors, group_rows=group,
+        greedy=greedy, buffer=buffer, buffer_vectors=vectors, group_rows=group,
         masks=MASKS, confidence=CONFIDENCE, transfer=TRANSFER, fp_base=FP_SCRATCH, x0=sampled,
         x_register=registers[0], x_pitch=token_pitch, k_register=registers[1], hbm=A_LOGITS,
         scalars=(1, 2, 3, 4, 5, 6, 7),
@@ -135,4 +142,6 @@ def sample(c: Context, plan: SamplingPlan) -> None:
         emit_online_end(c.b, plan)
     else:
         emit_sampling(c.b, plan)
+        for _ in range(1, c.kind.draws):
+            emit_sampling(c.b, attrs.evolve(plan, greedy=True, choose=None))
     c.b.v_lanes(0)

@@ -11,6 +11,7 @@ from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.shape import MLPS
 
 _NORM, _ADD, _ROPE, _SOFTMAX, _SAMPLE = 12, 2, 7, 15, 15
@@ -97,8 +98,9 @@ def _vector(dims: Dims, forward: Forward) -> int:
     layer += rows * turned * (vectors(model.q_width) + vectors(model.kv_width))
     layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _MLP[model.mlp] * vectors(model.ffn)
     sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
-    greedy = forward.kind in ("prefill", "decode")
-    return _layers(dims, forward) * layer + sampled * (4 if greedy else _SAMPLE)
+    greedy = forward.kind in ("prefill", "decode") and forward.score != LIKELIHOOD
+    sampling = (4 if greedy else _SAMPLE) + 4 * (forward.draws - 1)
+    return _layers(dims, forward) * layer + sampled * sampling
 
 
 def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> int:
@@ -111,10 +113,12 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)
     table = options.weight_format if dims.shares_embedding else options.table_format
-    embedding = forward.sequences * forward.q_rows * table.total_bytes(model.hidden)
+    gathered = forward.q_rows + (forward.head_rows - 1 if forward.score == LIKELIHOOD else 0)
+    embedding = forward.sequences * gathered * table.total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
-        logits = 2 * forward.sequences * forward.sampled_rows * options.logit_format.total_bytes(model.vocab)
+        logits = (1 + forward.draws) * forward.sequences * forward.sampled_rows
+        logits *= options.logit_format.total_bytes(model.vocab)
     return weights * groups + kv + embedding + logits
 
 

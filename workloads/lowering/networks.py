@@ -60,13 +60,12 @@ class Networks:
 def find_networks(depth: int, routes: Iterable[Routed]) -> Networks:
     """The model of `depth` layers and what else the forwards go through.
 
-    Raises WorkloadError for more layers than the model has, and for a network of no stated depth.
+    A network of no stated depth has as many layers as the model. Raises WorkloadError where those do not suffice
+    for a forward through the model.
     """
     depths = {"": depth}
     for route in routes:
         if not route.network and route.layers > depth:
             raise WorkloadError(f"forward of {route.layers} layers; expected at most the {depth} of the model")
-        if route.network and route.layers < 1:
-            raise WorkloadError(f"network {route.network}: {route.layers} layers; expected at least 1")
-        depths[route.network] = max(depths.get(route.network, 0), route.layers)
+        depths[route.network] = max(depths.get(route.network, 0), route.layers or depth)
     return Networks(depths)

@@ -8,6 +8,7 @@ from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.sampling_scores import LIKELIHOOD
 
 
 def program_notes(
@@ -46,6 +47,10 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
         notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
     if any(kind.drafts for kind in kinds):
         notes.append("drafts as a batch: canvases are copied on chip; the last one stands for that which is kept")
+    if any(kind.score == LIKELIHOOD for kind in kinds):
+        notes.append("likelihoods: a given token's logit is its row's product with the token's embedding")
+    if any(kind.draws > 1 for kind in kinds):
+        notes.append("several draws: each further one reads the logits again for their maximum, without noise")
     if any(kind.rows_vary or kind.head_varies for kind in kinds):
         notes.append("forwards with as many row tiles share code and read their row counts from a table")
     notes += [

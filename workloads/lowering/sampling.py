@@ -24,8 +24,9 @@ from contextlib import ExitStack
 import attrs
 
 from workloads.lowering.builder import Builder
+from workloads.lowering.likelihood import emit_likelihood
 from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_scores import Bank, emit_distances, emit_score
+from workloads.lowering.sampling_scores import LIKELIHOOD, Bank, emit_distances, emit_score
 from workloads.lowering.sampling_transfer import emit_transfer, make_minus_infinity
 
 
@@ -170,6 +171,9 @@ class _Sampling:
         self._rows(sequence, 0, plan.rows, plan.offset(sequence, 0), plan.vlen, self._row_in_parts)
 
     def _close(self, sequence: int) -> None:
+        if self.plan.score == LIKELIHOOD:
+            emit_likelihood(self.builder, self.plan, sequence)
+            return
         if not self.plan.greedy:
             emit_transfer(self.builder, self.plan, sequence)
 
@@ -211,7 +215,8 @@ class _Sampling:
 
     def _bank(self, token: int, *, odd: bool) -> Bank:
         scalars = self.plan.scalars
-        first = 0 if self.plan.score == "entropy" else 2 * odd  # whose logarithm takes the other registers
+        logarithm = self.plan.score in ("entropy", LIKELIHOOD)  # which takes the other registers
+        first = 0 if logarithm else 2 * odd
         weighted = 0 if self.plan.score == "confidence" else scalars[5 + odd]
         return Bank(int(odd), token, scalars[first], scalars[first + 1], weighted)
 
@@ -246,7 +251,7 @@ class _Sampling:
     def _sum(self, bank: Bank, address: int) -> None:
         plan, emit = self.plan, self.emit
         emit("V_SUB_VF", address, address, bank.maximum)
-        if plan.score == "confidence":
+        if not plan.copied:
             emit("V_EXP_V", address, address)
             emit("V_RED_SUM", bank.total, address)
             return

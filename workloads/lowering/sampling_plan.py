@@ -10,6 +10,8 @@ from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS
 from workloads.lowering.builder import Count
 
+COPIED = ("margin", "entropy")
+"""Scores for which a row's logits are held twice."""
 MODES = ("spill", "rows", "onchip", "edge")
 
 
@@ -33,7 +35,7 @@ class SamplingPlan:
     sampled       rows that are sampled, and pairs of them: words where forwards that share code have different
     pairs         numbers of them, all of masked positions; then `rows` is the most, and mode spill loads single rows
     gap_rows      rows whose two largest logits are compared as well
-    score         what rows are chosen by: confidence, margin or entropy
+    score         what rows are chosen by: confidence, margin or entropy; or likelihood, see `likelihood`
     precision     precision operand of the logits' transfers
     choose        emits what puts other scores into the vector of confidences; None: the scores are the rows' own
     """
@@ -78,7 +80,7 @@ class SamplingPlan:
     @property
     def copied(self) -> bool:
         """Whether a row's logits are held twice while it is worked on."""
-        return self.score != "confidence"
+        return self.score in COPIED
 
     @property
     def part(self) -> int:

@@ -10,6 +10,10 @@ LOG_STEPS = 8
 """Steps of the logarithm; one takes it at most 2 nearer, and sums are at most the vocabulary, e^12."""
 
 
+LIKELIHOOD = "likelihood"
+"""Score of given tokens, which nothing is chosen by."""
+
+
 @attrs.frozen
 class Bank:
     """Registers of one row in flight, bank 0 or 1: gp of the token, f registers of maximum and sum."""
@@ -36,10 +40,17 @@ def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int])
     """Leave in `bank.total`, where the sum of exponentials is, what the row is chosen by; the larger the better.
 
     confidence: 1 / sum, the probability of the token. margin: (1 - e^-distance) / sum, what it has more
-    than the second one. entropy: weighted / sum - log(sum), the negative entropy. The logarithm
+    than the second one. entropy: weighted / sum - log(sum), the negative entropy. likelihood: -max - log(sum),
+    what to add to the logit of a token for the logarithm of its probability. The logarithm
     overwrites the `spare` f registers.
     """
     emit = builder.emit
+    if score == LIKELIHOOD:
+        emit("S_ADD_FP", bank.weighted, bank.maximum, 0)
+        _logarithm(builder, bank, spare)
+        emit("S_ADD_FP", bank.total, bank.weighted, bank.maximum)
+        emit("S_SUB_FP", bank.total, 0, bank.total)
+        return
     if score == "entropy":
         _logarithm(builder, bank, spare)
         emit("S_RECI_FP", bank.total, bank.total)

@@ -39,7 +39,6 @@ class EdlmSchedule(Logged, CanvasSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2410.21357"
-    unlowerable: ClassVar[str | None] = "a second model's weights have no place in a program"
 
     prompt: int = attrs.field(default=0, metadata=option("prompt rows", minimum=0))
     steps: int = attrs.field(default=128, metadata=option("denoising steps", minimum=1))
@@ -66,7 +65,7 @@ class EdlmSchedule(Logged, CanvasSchedule):
             for energy in (False, True) if scored else (False,):
                 place = Place(index, self.prompt, 0, step)
                 tokens = committed if energy == scored else 0
-                yield self._energy(place, tokens) if energy else self._denoise(place, masked, tokens)
+                yield self._energy(place, tokens) if energy else self._denoise(place, masked, tokens, scored)
                 index += 1
             masked, step = masked - committed, step + 1
         if stream is not None:
@@ -116,11 +115,15 @@ class EdlmSchedule(Logged, CanvasSchedule):
             committed=committed,
             sequences=self.candidates,
             network="energy",
+            score="likelihood",
+            branches=self.candidates,
+            committing=1,
         )
 
-    def _denoise(self, place: Place, masked: int, committed: int) -> Forward:
+    def _denoise(self, place: Place, masked: int, committed: int, scored: bool) -> Forward:
         head = self.response if self.ideal else self.canvas
         sampled = masked if self.ideal else None
         return make_forward(
-            place, "full", self.canvas, self.canvas.count, head=head, sampled=sampled, committed=committed
-        )
+            place, "full", self.canvas, self.canvas.count, head=head, sampled=sampled, committed=committed,
+            draws=self.candidates if scored else 1,
+        )  # fmt: skip
