@@ -121,8 +121,7 @@ def _load_vectors(core: CoreState, name: str, data: npt.NDArray[Any], first: int
     if data.ndim != 2 or data.shape[1] != vlen or first + len(data) > count:
         raise TensorError(f"tensor {name}: shape {data.shape}; expected (up to {max(0, count - first)}, {vlen})")
     where = slice(first, first + len(data))
-    core.vectors[where] = core.round(_reals(name, data))
-    core.written[where] = True
+    core.store(where, core.round(_reals(name, data)))
 
 
 def _load_fp(core: CoreState, name: str, data: npt.NDArray[Any], first: int) -> None:
@@ -164,7 +163,7 @@ def dump_tensors(state: System) -> dict[str, npt.NDArray[Any]]:
         for low, high in _runs(state):
             out[f"hbm@{low}"] = state.hbm.read(low, high - low)
     for core in state.cores:
-        out[f"{core.name}.vectors"] = core.vectors[: _last(core.written)].copy()
+        out[f"{core.name}.vectors"] = core.vectors[: _last(np.array(core.stamps))].copy()
         out[f"{core.name}.fp_mem"] = core.fp[: _last(core.fp_written)].copy()
         out[f"{core.name}.int_mem"] = core.ints.copy()
         out[f"{core.name}.gp"] = np.array([v if isinstance(v, int) else v.result for v in core.gp], np.int64)
@@ -172,7 +171,7 @@ def dump_tensors(state: System) -> dict[str, npt.NDArray[Any]]:
     return out
 
 
-def _last(written: npt.NDArray[np.bool_]) -> int:
+def _last(written: npt.NDArray[np.bool_ | np.int64]) -> int:
     return int(written.nonzero()[0].max(initial=-1)) + 1
 
 

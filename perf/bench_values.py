@@ -1,4 +1,4 @@
-"""A small generation with values and without, per dynamic instruction."""
+"""Generations with values: the tiny model's, and a small one beside its time alone, per dynamic instruction."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from archsim import MachineParams, Program, execute, load_machine, load_tensors,
 from archsim.isa.semantics.system import System
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import view_of
+from workloads.lowering.options import LoweringOptions
 from workloads.models import load_model
 from workloads.schedules import build_schedule
+from workloads.tiny.checkpoint import load_checkpoint
+from workloads.tiny.program import FLOAT_OPTIONS, Run, memory_image, tiny_program
+from workloads.tiny.reference import CACHES
+from workloads.tiny.tasks import held_out_set
+
+FORMATS = {"FP32": (FLOAT_OPTIONS, "fp32"), "MX": (LoweringOptions(), "bf16")}
+"""Options, and format of values on chip."""
 
 
 def generation(params: MachineParams) -> Program:
@@ -36,14 +44,32 @@ def state_of(program: Program, params: MachineParams) -> System:
     return state
 
 
-def timed(loops: int, run: Callable[[System], object], program: Program, params: MachineParams) -> float:
+def timed(loops: int, run: Callable[[System], object], state: Callable[[], System]) -> float:
+    """Seconds of `loops` runs, each on a state of its own, whose making does not count."""
     total = 0.0
     for _ in range(loops):
-        state = state_of(program, params)
+        own = state()
         start = perf_counter()
-        run(state)
+        run(own)
         total += perf_counter() - start
     return total
+
+
+def tiny_state(params: MachineParams, formats: str, cache: str) -> Callable[[], System]:
+    """States of the tiny model that generates 64 tokens after 32, two a step, in blocks of 32."""
+    options, chip = FORMATS[formats]
+    checkpoint = load_checkpoint()
+    run = Run(prompt=32, gen=64, block=32, steps=32, cache=cache, batch=1)
+    program, layout = tiny_program(checkpoint, run, options, "tiny")
+    prompt = np.array([held_out_set(1, 0)[0].prompt_ids * 2])
+    image = memory_image(layout, checkpoint, prompt)
+
+    def make() -> System:
+        state = new_state(program, params, chip)
+        load_tensors(state, image)
+        return state
+
+    return make
 
 
 def main() -> None:
@@ -57,7 +83,12 @@ def main() -> None:
         "time alone": lambda _state: simulate(program, params, replay=False),
     }
     for name, run in runs.items():
-        runner.bench_time_func(f"values: {name}, one instruction", timed, run, program, params, inner_loops=count)
+        small = f"values: {name}, one instruction"
+        runner.bench_time_func(small, timed, run, lambda: state_of(program, params), inner_loops=count)
+    for formats in FORMATS:
+        for cache in CACHES:
+            state = tiny_state(params, formats, cache)
+            runner.bench_time_func(f"values: tiny model, 64 tokens, {formats}, cache {cache}", timed, execute, state)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ hazards, queues or memory. A core runs until it waits for another one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 import numpy as np
 
@@ -15,7 +18,9 @@ from archsim.isa.semantics.step import Step
 from archsim.isa.semantics.system import System
 
 _LOOP_STARTS = ("C_LOOP_START", "C_LOOP_START_R")
-_CONTROL = frozenset((*_LOOP_STARTS, "C_LOOP_END", "C_BREAK", "C_BARRIER", "N_WAIT"))
+_DECIDING = frozenset((*_LOOP_STARTS, "C_LOOP_END", "C_BREAK", "C_BARRIER", "N_WAIT"))
+_CONTROL, _FRONT, _UNIT = range(3)
+"""Kinds of instructions: those that decide what comes next, the front end's other ones, operations of units."""
 
 
 @attrs.define(eq=False)
@@ -37,6 +42,8 @@ class _Thread:
 class _Run:
     system: System
     threads: list[_Thread]
+    calls: list[tuple[Call, Callable[..., Any], int]]
+    """Each instruction's call, used again by every execution of it, with its function and kind."""
     arrived: dict[int, list[_Thread]] = attrs.field(factory=dict)
 
 
@@ -45,7 +52,8 @@ def interpret(system: System) -> int:
 
     Raises MemoryFault, ProgramFault, and DeadlockError where every core waits.
     """
-    run = _Run(system, [_Thread(core) for core in system.cores])
+    calls = [(Call(step, [], system.cores[0].sticky), step.function, _kind(step)) for step in system.steps]
+    run = _Run(system, [_Thread(core) for core in system.cores], calls)
     end = len(system.steps)
     with np.errstate(all="ignore"):
         while any(thread.pc < end for thread in run.threads):
@@ -57,31 +65,40 @@ def interpret(system: System) -> int:
     return sum(thread.executed for thread in run.threads)
 
 
+def _kind(step: Step) -> int:
+    if step.mnemonic in _DECIDING:
+        return _CONTROL
+    return _FRONT if step.front else _UNIT
+
+
 def _advance(run: _Run, thread: _Thread) -> None:
     """Run one core until it waits or ends."""
-    steps, core = run.system.steps, thread.core
-    end = len(steps)
+    steps, core = run.calls, thread.core
+    end, gp, bases = len(steps), core.gp, core.bases
     while thread.pc < end:
-        step = steps[thread.pc]
-        call = Call(step, step.arguments(core.gp, core.bases), core.sticky)
-        if step.mnemonic in _CONTROL:
+        call, function, kind = steps[thread.pc]
+        step = call.step
+        call.arguments = step.arguments(gp, bases)
+        call.sticky = core.sticky
+        if kind == _CONTROL:
             if not _control(run, thread, step, call):
                 return
         else:
-            writes = step.function(core, call)
+            writes = function(core, call)
             thread.pc += 1
-            if writes:
+            if kind == _UNIT:
                 for write in writes:
                     write.apply()
-            if not step.front:
                 _after(run, core, step, call)
         thread.executed += 1
 
 
 def _after(run: _Run, core: CoreState, step: Step, call: Call) -> None:
     """What an operation of a unit leaves beyond its writes: an integer register, a receipt elsewhere."""
-    if call.result is not None and step.values[0]:
-        core.gp[step.values[0]] = call.result
+    if call.result is not None:
+        if step.values[0]:
+            core.gp[step.values[0]] = call.result
+        call.result = None
     if step.mnemonic == "N_PUT":
         run.threads[call.arguments[2]].receipts += 1
 

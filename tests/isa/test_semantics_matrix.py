@@ -216,7 +216,7 @@ def test_the_kv_engine_is_the_definition_of_smoothing(scheme: int, stride: int) 
     wide = values.astype(np.float64)
     smoothing = calibrate(wide[:8], Scheme(calibrated="warm"))
     assert np.array_equal(core.vectors[16:20], fold_query(wide[:4], Scheme(), smoothing).astype(np.float32))
-    found = core.tiles[0].values
+    found = core.tiles[0].content.values
     if scheme < 2:
         assert np.array_equal(found, round_trip(values[8:12, :lanes], NUMBERS["mxint4"]))
         return

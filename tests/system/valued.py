@@ -152,7 +152,7 @@ def outcome(state: System, unit: int = 0) -> dict[str, bytes]:
     out = {name: array.tobytes() for name, array in dump_tensors(state).items()}
     for core in state.cores:
         for low, tile in core.tiles.items():
-            out[f"{core.name}.matrix@{low}"] = tile.values.tobytes()
+            out[f"{core.name}.matrix@{low}"] = tile.content.values.tobytes()
         for slot, peak in core.peaks.items():
             out[f"{core.name}.scales@{slot}"] = peak.tobytes()
         sums = core.tensors[unit].values

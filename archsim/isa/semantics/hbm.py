@@ -9,7 +9,7 @@ import numpy as np
 
 from archsim.isa.semantics.storage import Bytes8
 
-PAGE = 1 << 20
+PAGE = 1 << 16
 """Bytes that come into being together."""
 
 

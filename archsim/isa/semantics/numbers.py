@@ -134,12 +134,24 @@ def element_values(codes: Codes, number: Number) -> Reals:
     """The elements that codes stand for, before any scale."""
     if number.element is None:
         return np.ldexp(codes.astype(np.float64), -number.fraction)
-    return codes.view(_type_of(number)).astype(np.float64)
+    return codes.view(element_type(number)).astype(np.float64)
 
 
 def scale_values(scales: npt.NDArray[np.uint8]) -> Reals:
     """E8M0 bytes as powers of two, 0xFF as NaN."""
     return np.where(scales == SCALE_NAN, np.nan, np.ldexp(1.0, scales.astype(np.int64) - SCALE_BIAS))
+
+
+@functools.cache
+def largest(element: str) -> float:
+    """The largest element."""
+    return float(_finfo(np.dtype(getattr(ml_dtypes, element))).max)
+
+
+def element_type(number: Number) -> np.dtype[Any]:
+    """The type of a floating element's codes."""
+    assert number.element is not None
+    return np.dtype(getattr(ml_dtypes, number.element, number.element))
 
 
 def _shared_exponent(peak: Reals, number: Number) -> npt.NDArray[np.int64]:
@@ -154,7 +166,7 @@ def _element_codes(values: Reals, number: Number) -> Codes:
     if number.element is None:
         steps = np.rint(np.ldexp(values, number.fraction))
         return np.clip(steps, number.lowest, number.highest).astype(np.int8)
-    top = _top(number.element)
+    top = largest(number.element)
     return _bits_of(np.clip(values, -top, top), number)
 
 
@@ -164,7 +176,7 @@ def _bits_of(values: Reals, number: Number) -> Codes:
     The conversions of ml_dtypes pass through float32 and so would round twice; hence the rounding here, in
     float64, after which they are exact.
     """
-    dtype = _type_of(number)
+    dtype = element_type(number)
     info = _finfo(dtype)
     _, exponent = np.frexp(values)
     step = np.maximum(exponent - 1, int(info.minexp)) - int(info.nmant)
@@ -177,17 +189,6 @@ def _bits_of(values: Reals, number: Number) -> Codes:
 
 def _finfo(dtype: np.dtype[Any]) -> Any:
     return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-
-
-@functools.cache
-def _top(element: str) -> float:
-    """The largest element."""
-    return float(_finfo(np.dtype(getattr(ml_dtypes, element))).max)
-
-
-def _type_of(number: Number) -> np.dtype[Any]:
-    assert number.element is not None
-    return np.dtype(getattr(ml_dtypes, number.element, number.element))
 
 
 def _grouped(values: npt.NDArray[Any], block: int, axis: int) -> npt.NDArray[Any]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from archsim.isa.formats import Format
-from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, Number, round_trip
+from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, Number, element_type, largest, round_trip
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rounding: TypeAlias = Callable[[Floats], Floats]
 
-_ONE, _SIXTEEN, _HALF, _UPPER = np.uint32(1), np.uint32(16), np.uint32(0x7FFF), np.uint32(0xFFFF0000)
-_NAN = np.float32(np.nan)
+_BF16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def same(values: Floats) -> Floats:
@@ -28,17 +28,7 @@ def same(values: Floats) -> Floats:
 
 def bf16(values: Floats) -> Floats:
     """The nearest BF16 values, ties to even; overflow gives infinity and NaN stays NaN."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    work = bits >> _SIXTEEN
-    work &= _ONE
-    work += _HALF
-    work += bits
-    work &= _UPPER
-    near = work.view(np.float32)
-    lost = np.isnan(values)
-    if lost.any():
-        near[lost] = _NAN
-    return near
+    return values.astype(_BF16).astype(np.float32)
 
 
 def _fp16(values: Floats) -> Floats:
@@ -58,13 +48,18 @@ def through(values: Floats, fmt: Format) -> Floats:
     if not fmt.block:
         return ROUNDINGS[fmt.name](values)
     width = values.shape[-1]
-    if number.element is not None or width % fmt.block:
+    if width % fmt.block:
         return round_trip(values, number, fmt.block).astype(np.float32)
     groups = values.reshape(*values.shape[:-1], width // fmt.block, fmt.block)
     exponent, bad = shared_exponent(groups, number)
     # Powers of two in float32 are exact from 2^-149 to 2^127; steps are 2^(exponent - fraction).
-    codes = np.rint(np.ldexp(groups, (number.fraction - exponent)[..., None]))
-    np.clip(codes, number.lowest, number.highest, out=codes)
+    codes = np.ldexp(groups, (number.fraction - exponent)[..., None])
+    if number.element is None:
+        np.clip(np.rint(codes, out=codes), number.lowest, number.highest, out=codes)
+    else:
+        top = largest(number.element)
+        # What float32 cannot hold of such a quotient is far below the smallest element.
+        codes = np.clip(codes, -top, top, out=codes).astype(element_type(number)).astype(np.float32)
     out = np.ldexp(codes, (exponent - number.fraction)[..., None])
     if bad is not None:
         out[bad] = np.nan

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from archsim.errors import ConfigError
 from archsim.isa.formats import Format
+from archsim.isa.semantics.numbers import BLOCK, NUMBERS
 from archsim.isa.semantics.rounding import ROUNDINGS
 
 ACTS = ("bf16", "fp32")
@@ -57,6 +60,34 @@ class Shape:
     def tile_kv(self) -> int:
         """Cells of a key or value tile."""
         return self.mlen * self.hlen * self.kv.cells
+
+
+class Products(NamedTuple):
+    """How the terms of a product are summed before the accumulator: `block` at a time (0: all), in `dtype`."""
+
+    block: int
+    dtype: type[np.float32] | type[np.float64]
+
+    def cut(self, values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """(..., terms) as (sums, ..., terms of a sum); zeros fill the last one."""
+        if not self.block:
+            return values.astype(self.dtype)[None]
+        short = -values.shape[-1] % self.block
+        if short:
+            values = np.concatenate([values, np.zeros((*values.shape[:-1], short), np.float32)], axis=-1)
+        blocks = values.reshape(*values.shape[:-1], -1, self.block)
+        return np.moveaxis(blocks, -2, 0).astype(self.dtype)
+
+
+def products(left: Format, right: Format) -> Products:
+    """Sums of products of two formats: a scale block at a time where one has scales.
+
+    Those of integer codes are exact in float32: 32 products of 8 x 8 bits need 20 bits.
+    """
+    if not (left.block or right.block):
+        return Products(0, np.float64)
+    integers = all(fmt.block == BLOCK and NUMBERS[fmt.name].element is None for fmt in (left, right))
+    return Products(BLOCK, np.float32 if integers else np.float64)
 
 
 class Sticky(NamedTuple):

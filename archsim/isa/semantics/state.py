@@ -16,7 +16,7 @@ import numpy.typing as npt
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.isa.semantics.hbm import Hbm
 from archsim.isa.semantics.rounding import ROUNDINGS, Floats, Rounding
-from archsim.isa.semantics.shape import Shape, Sticky, reset
+from archsim.isa.semantics.shape import Products, Shape, Sticky, products, reset
 
 if TYPE_CHECKING:
     from archsim.isa.semantics.step import Step
@@ -47,13 +47,26 @@ class Call:
         self.result: int | None = None
 
 
+class Content:
+    """Values of a tile, in the rows it is stored in: (BLEN, k) of weights, (tokens, lanes) of a cache.
+
+    They never change, so that `cut`, what the tensor core makes of them, is made once.
+    """
+
+    __slots__ = ("cut", "values")
+
+    def __init__(self, values: Floats) -> None:
+        self.values = values
+        self.cut: dict[bool, Floats] = {}
+
+
 class Tile(NamedTuple):
-    """A tile in Matrix SRAM, in the rows it is stored in: (BLEN, k) of weights, (tokens, lanes) of a cache."""
+    """A tile in Matrix SRAM."""
 
     high: int
     """Cell behind the tile."""
     kv: bool
-    values: Floats
+    content: Content
 
 
 class Accumulator:
@@ -78,8 +91,8 @@ class CoreState:
     tensors: list[Accumulator]
     vectors: Floats = attrs.field(init=False)
     """(vectors, VLEN); NaN where never written."""
-    written: npt.NDArray[np.bool_] = attrs.field(init=False)
-    """Which vectors hold something."""
+    stamps: list[int] = attrs.field(init=False)
+    """Per vector, `clock` at its last write, 0 where there was none."""
     tiles: dict[int, Tile] = attrs.field(factory=dict)
     """Matrix SRAM: disjoint tiles by their first cell."""
     fp: Floats = attrs.field(init=False)
@@ -94,22 +107,22 @@ class CoreState:
     sticky: Sticky = attrs.field(init=False)
     loops: list[int] = attrs.field(factory=list)
     clock: int = 0
-    """Counts writes to Vector SRAM, for `operands`."""
-    stamps: npt.NDArray[np.int64] = attrs.field(init=False)
-    """Per vector, `clock` at its last write."""
+    """Counts writes to Vector SRAM."""
     operands: dict[tuple[int, ...], tuple[int, Floats]] = attrs.field(factory=dict)
-    """Rows as the tensor core last took them, with the clock at that time."""
+    """Rows as a tensor core last took them, with the clock at that time."""
+    products: tuple[Products, Products] = attrs.field(init=False)
+    """Of the activations and a weight tile, or a cache tile."""
     round: Rounding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         shape = self.shape
         self.vectors = np.full((shape.vectors, shape.vlen), np.nan, np.float32)
-        self.written = np.zeros(shape.vectors, np.bool_)
-        self.stamps = np.zeros(shape.vectors, np.int64)
+        self.stamps = [0] * shape.vectors
         self.fp = np.full(shape.fp_words, np.nan, np.float32)
         self.fp_written = np.zeros(shape.fp_words, np.bool_)
         self.ints = np.zeros(shape.int_words, np.int64)
         self.sticky = reset(shape)
+        self.products = products(shape.activations, shape.weights), products(shape.activations, shape.kv)
         self.round = ROUNDINGS[shape.acts]
 
     # -- faults
@@ -142,9 +155,9 @@ class CoreState:
     def read(self, call: Call, address: int, count: int, stride: int) -> Floats:
         """A view of rows (count, VLEN), or (1, VLEN) for stride 0; raises MemoryFault where one was never written."""
         where = self.rows(call, address, count, stride)
-        written = self.written[where]
-        if not written.all():
-            lost = (where.start + int(np.argmin(written)) * where.step) * self.shape.vlen
+        stamps = self.stamps[where]
+        if 0 in stamps:
+            lost = (where.start + stamps.index(0) * where.step) * self.shape.vlen
             self.fault(call, f"reads Vector SRAM at {lost}, which nothing has written; expected a transfer or a result")
         return self.vectors[where]
 
@@ -152,7 +165,7 @@ class CoreState:
         """Write rows (count, VLEN); with stride 0 the last of them stays."""
         where = self.rows(call, address, count, stride)
         rows = values[-1:] if not stride else values
-        return Write(lambda: self._store(where, rows))
+        return Write(lambda: self.store(where, rows))
 
     def put_lanes(self, call: Call, address: int, values: Floats, pitch: int) -> Write:
         """Write (rows, lanes) to lanes from element `address` on, rows `pitch` vectors apart."""
@@ -167,17 +180,18 @@ class CoreState:
         lanes = slice(lane, lane + values.shape[1])
         return Write(lambda: self._store_lanes(where, lanes, values))
 
-    def _store(self, where: slice, values: Floats) -> None:
+    def store(self, where: slice, values: Floats) -> None:
+        """Write whole vectors now."""
         self.vectors[where] = values
-        self.written[where] = True
-        self.clock += 1
-        self.stamps[where] = self.clock
+        self._stamp(where, len(values))
 
     def _store_lanes(self, where: slice, lanes: slice, values: Floats) -> None:
         self.vectors[where, lanes] = values
-        self.written[where] = True
+        self._stamp(where, len(values))
+
+    def _stamp(self, where: slice, count: int) -> None:
         self.clock += 1
-        self.stamps[where] = self.clock
+        self.stamps[where] = [self.clock] * count
 
     # -- Matrix SRAM
 
@@ -196,13 +210,13 @@ class CoreState:
                 del self.tiles[at]
         self.tiles[low] = tile
 
-    def tile(self, call: Call, low: int, *, kv: bool) -> Floats:
+    def tile(self, call: Call, low: int, *, kv: bool) -> Content:
         """The tile that begins at cell `low`; raises MemoryFault where none, or one of the other kind, does."""
         tile = self.tiles.get(low)
         if tile is None or tile.kv is not kv:
             kind = "key or value" if kv else "weight"
             self.fault(call, f"reads Matrix SRAM at {low}; expected the first cell of a {kind} tile that was fetched")
-        return tile.values
+        return tile.content
 
     # -- FP_MEM, INT_MEM, registers
 

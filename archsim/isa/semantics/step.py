@@ -44,11 +44,12 @@ class Step:
 
     def arguments(self, gp: list[int | Call], bases: list[int]) -> list[Any]:
         """Values of the operands, from the registers as they are; a Call where a result is still to come."""
-        out: list[Any] = list(self.values)
+        out: list[Any] = [*self.values]
         for place, register in self.integers:
             out[place] = gp[register]
-        for place, register in self.bases:
-            out[place] = bases[register]
+        if self.bases:
+            for place, register in self.bases:
+                out[place] = bases[register]
         return out
 
 

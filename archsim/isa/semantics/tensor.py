@@ -13,88 +13,74 @@ from __future__ import annotations
 
 import numpy as np
 
-from archsim.isa.semantics.numbers import NUMBERS, Reals
 from archsim.isa.semantics.rounding import ROUNDINGS, Floats, same, through
 from archsim.isa.semantics.scalar import Unit
-from archsim.isa.semantics.state import Call, CoreState, Write
-
-_BLOCK = 32
+from archsim.isa.semantics.state import Call, Content, CoreState, Write
 
 
-def _operand(core: CoreState, call: Call, address: int, rows: int, width: int) -> Floats:
-    """Rows of the vector operand as the array takes them: their first `width` lanes, quantised."""
+def _operand(core: CoreState, call: Call, address: int, rows: int, width: int, heads: int = 0) -> Floats:
+    """Rows of the vector operand as the array takes them: quantised, and cut to sums.
+
+    Their first `width` lanes as (blocks, rows, terms); with `heads` those of each packed head, as (blocks, heads,
+    rows, terms).
+    """
     where = core.rows(call, address, rows, 1)
-    key = (where.start, where.stop, width)
+    key = (where.start, where.stop, width, heads)
     found = core.operands.get(key)
-    if found is not None and int(core.stamps[where].max()) <= found[0]:
+    if found is not None and max(core.stamps[where]) <= found[0]:
         return found[1]
-    values = through(core.read(call, address, rows, 1)[:, :width], core.shape.activations)
+    values, fmt = core.read(call, address, rows, 1), core.shape.activations
+    if heads:
+        packed = through(values, fmt)[:, : heads * core.shape.hlen].reshape(rows, heads, -1)
+        terms = core.products[1].cut(packed[:, :, :width].swapaxes(0, 1))
+    else:
+        terms = core.products[0].cut(through(values[:, :width], fmt))
     if len(core.operands) > 256:
         core.operands.clear()
-    core.operands[key] = core.clock, values
-    return values
+    core.operands[key] = core.clock, terms
+    return terms
 
 
-def _scaled(core: CoreState, *, kv: bool) -> bool:
-    shape = core.shape
-    return bool(shape.activations.block or (shape.kv if kv else shape.weights).block)
-
-
-def _exact_in_float32(core: CoreState, *, kv: bool) -> bool:
-    """Integer codes: 32 products of at most 8 x 8 bits need 20 bits."""
-    shape = core.shape
-    formats = (shape.activations, shape.kv if kv else shape.weights)
-    return all(fmt.block == _BLOCK and NUMBERS[fmt.name].element is None for fmt in formats)
-
-
-def _accumulate(core: CoreState, call: Call, parts: Floats | Reals) -> None:
+def _accumulate(core: CoreState, call: Call, parts: Floats) -> None:
     """Add sums (blocks, rows, columns) one after another to the accumulator's first rows."""
-    accumulator, rows, columns = core.tensors[call.unit], parts.shape[1], parts.shape[2]
+    accumulator, (_, rows, columns) = core.tensors[call.unit], parts.shape
     sums = accumulator.values
     if sums is None:
         sums = np.zeros((core.shape.blen, columns), np.float32)
     elif sums.shape[1] != columns:
         core.wrong(call, f"the accumulator holds {sums.shape[1]} columns; expected a drain before one of {columns}")
-    rounding = ROUNDINGS[core.shape.accumulator]
-    used = sums[:rows]
-    for part in parts:
-        # Added in the precision of the part and rounded once, to float32 first.
-        np.add(used, part, out=used, casting="same_kind")
-        if rounding is not same:
-            used[:] = rounding(used)
+    rounding, used = ROUNDINGS[core.shape.accumulator], sums[:rows]
+    if parts.dtype == np.float32 and rounding is same:
+        for part in parts:
+            used = used + part
+    else:
+        for part in parts:
+            # Added in the precision of the part and rounded once, to float32 first.
+            used = rounding((used + part).astype(np.float32))
+    sums[:rows] = used
     accumulator.values = sums
 
 
-def _blocks(values: Floats, size: int) -> Floats:
-    """(rows, k) cut along k: (blocks, rows, size), zeros behind the end."""
-    rows, width = values.shape
-    short = -width % size
-    if short:
-        values = np.concatenate([values, np.zeros((rows, short), np.float32)], axis=1)
-    return values.reshape(rows, -1, size).transpose(1, 0, 2)
-
-
 def _multiply(core: CoreState, call: Call, rows: int, vector: int, matrix: int, *, transposed: bool) -> list[Write]:
-    sticky, blen = call.sticky, core.shape.blen
+    sticky = call.sticky
     for index in range(sticky.m_tiles):
-        tile = core.tile(call, matrix + index * core.shape.tile_weight, kv=False)
-        weights = tile.reshape(-1, blen).T if transposed else tile
-        address = vector + index * sticky.m_stride * core.shape.vlen
-        operand = _operand(core, call, address, rows, weights.shape[1])
-        _accumulate(core, call, _products(core, operand, weights, kv=False))
+        if index:
+            vector += sticky.m_stride * core.shape.vlen
+            matrix += core.shape.tile_weight
+        tile = core.tile(call, matrix, kv=False)
+        weights = tile.cut.get(transposed)
+        if weights is None:
+            weights = tile.cut[transposed] = _weights(core, tile, transposed=transposed)
+        width = tile.values.size // core.shape.blen if transposed else tile.values.shape[1]
+        operand = _operand(core, call, vector, rows, width)
+        _accumulate(core, call, operand @ weights)
     return []
 
 
-def _products(
-    core: CoreState, left: Floats, right: Floats, *, kv: bool
-) -> Floats | Reals:
-    """Sums (blocks, rows, outputs) of left (rows, k) times right (outputs, k)."""
-    if not _scaled(core, kv=kv):
-        return (left.astype(np.float64) @ right.astype(np.float64).T)[None]
-    a, b = _blocks(left, _BLOCK), _blocks(right, _BLOCK).transpose(0, 2, 1)
-    if _exact_in_float32(core, kv=kv):
-        return a @ b
-    return a.astype(np.float64) @ b.astype(np.float64)
+def _weights(core: CoreState, tile: Content, *, transposed: bool) -> Floats:
+    """A weight tile (blocks, terms, BLEN)."""
+    values = tile.values.reshape(-1, core.shape.blen).T if transposed else tile.values
+    return core.products[0].cut(values).swapaxes(-1, -2)
 
 
 def multiply(core: CoreState, call: Call) -> list[Write]:
@@ -121,74 +107,67 @@ def row_multiply_transposed(core: CoreState, call: Call) -> list[Write]:
     return _multiply(core, call, 1, vector, matrix, transposed=True)
 
 
-def _heads(core: CoreState, call: Call, lanes: int) -> list[tuple[int, slice]]:
-    """(packed query head, lanes of its KV head) of every head whose KV head the tile holds."""
+def _heads(core: CoreState, call: Call, lanes: int) -> list[int]:
+    """The KV head of every packed query head whose KV head the tile of `lanes` lanes holds: of the first ones."""
     hlen, sticky = core.shape.hlen, call.sticky
-    pairs = []
-    for head in range(core.shape.mlen // hlen):
-        low = (sticky.first_head + head) // sticky.group * hlen
-        if low + hlen <= lanes:
-            pairs.append((head, slice(low, low + hlen)))
-    return pairs
+    heads = [(sticky.first_head + head) // sticky.group for head in range(core.shape.mlen // hlen)]
+    return [head for head in heads if (head + 1) * hlen <= lanes]
 
 
-def _scores(core: CoreState, call: Call, rows: int, matrix: int, vector: int) -> None:
-    """Packed Q.K: lane h * HLEN + j of a row is its head h against token j."""
+def _by_head(core: CoreState, call: Call, tile: Content, *, by_token: bool) -> Floats:
+    """A cache tile by packed query head: (blocks, heads, terms, outputs).
+
+    Terms are lanes and outputs tokens, or the other way round for `by_token`.
+    """
+    cut = tile.cut.get(by_token)
+    if cut is None:
+        tokens, lanes = tile.values.shape
+        hlen = core.shape.hlen
+        heads = tile.values[:, : lanes // hlen * hlen].reshape(tokens, -1, hlen)
+        terms = heads.transpose(1, 2, 0) if by_token else heads.swapaxes(0, 1)
+        cut = tile.cut[by_token] = core.products[1].cut(terms).swapaxes(-1, -2)
+    wanted = _heads(core, call, tile.values.shape[1])
+    return cut if wanted == list(range(cut.shape[1])) else cut[:, wanted]
+
+
+def _attend(core: CoreState, call: Call, rows: int, matrix: int, vector: int, *, by_token: bool) -> None:
+    """Packed heads: lane h * HLEN + j of a row is its head h times token j of a tile; `by_token`, lane j of it."""
     shape, sticky = core.shape, call.sticky
+    heads = shape.mlen // shape.hlen
     for index in range(sticky.m_tiles):
-        keys = core.tile(call, matrix + index * shape.tile_kv, kv=True)
+        tile = core.tile(call, matrix + index * shape.tile_kv, kv=True)
+        right = _by_head(core, call, tile, by_token=by_token)
         address = vector + index * sticky.m_stride * shape.vlen
-        queries = _operand(core, call, address, rows, shape.vlen)
-        sums = None
-        for head, lanes in _heads(core, call, keys.shape[1]):
-            query = queries[:, head * shape.hlen : (head + 1) * shape.hlen]
-            part = _products(core, query, keys[:, lanes], kv=True)
-            if sums is None:
-                sums = np.zeros((len(part), rows, shape.mlen), part.dtype)
-            sums[:, :, head * shape.hlen : head * shape.hlen + len(keys)] = part
-        if sums is not None:
-            _accumulate(core, call, sums)
-
-
-def _outputs(core: CoreState, call: Call, rows: int, matrix: int, vector: int) -> None:
-    """Packed P.V: lanes of head h are its weights of the tile's tokens times their values."""
-    shape, sticky = core.shape, call.sticky
-    for index in range(sticky.m_tiles):
-        values = core.tile(call, matrix + index * shape.tile_kv, kv=True)
-        address = vector + index * sticky.m_stride * shape.vlen
-        weights = _operand(core, call, address, rows, shape.vlen)
-        sums = None
-        for head, lanes in _heads(core, call, values.shape[1]):
-            low = head * shape.hlen
-            part = _products(core, weights[:, low : low + len(values)], values[:, lanes].T, kv=True)
-            if sums is None:
-                sums = np.zeros((len(part), rows, shape.mlen), part.dtype)
-            sums[:, :, low : low + shape.hlen] = part
-        if sums is not None:
-            _accumulate(core, call, sums)
+        operand = _operand(core, call, address, rows, len(tile.values) if by_token else shape.hlen, heads=heads)
+        held = right.shape[1]
+        if held:
+            part = operand[:, :held] @ right
+            sums = np.zeros((len(part), rows, heads, shape.hlen), part.dtype)
+            sums[:, :, :held, : part.shape[3]] = part.swapaxes(1, 2)
+            _accumulate(core, call, sums.reshape(len(part), rows, -1))
 
 
 def batched_outputs(core: CoreState, call: Call) -> list[Write]:
     """Per packed head: acc += Vector[rs2] @ Matrix[rs1]."""
-    _outputs(core, call, call.sticky.m_rows, *call.arguments)
+    _attend(core, call, call.sticky.m_rows, *call.arguments, by_token=True)
     return []
 
 
 def batched_scores(core: CoreState, call: Call) -> list[Write]:
     """Per packed head: acc += Vector[rs2] @ Matrix[rs1] transposed."""
-    _scores(core, call, call.sticky.m_rows, *call.arguments)
+    _attend(core, call, call.sticky.m_rows, *call.arguments, by_token=False)
     return []
 
 
 def row_outputs(core: CoreState, call: Call) -> list[Write]:
     """Per packed head, one row: acc += Vector[rs1] @ Matrix[rs2]."""
-    _outputs(core, call, 1, call.arguments[1], call.arguments[0])
+    _attend(core, call, 1, call.arguments[1], call.arguments[0], by_token=True)
     return []
 
 
 def row_scores(core: CoreState, call: Call) -> list[Write]:
     """Per packed head, one row: acc += Vector[rs1] @ Matrix[rs2] transposed."""
-    _scores(core, call, 1, call.arguments[1], call.arguments[0])
+    _attend(core, call, 1, call.arguments[1], call.arguments[0], by_token=False)
     return []
 
 

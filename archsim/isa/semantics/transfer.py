@@ -13,7 +13,7 @@ import numpy as np
 from archsim.isa.formats import Format
 from archsim.isa.semantics.numbers import Reals
 from archsim.isa.semantics.rounding import Floats
-from archsim.isa.semantics.state import Call, CoreState, Tile, Write
+from archsim.isa.semantics.state import Call, Content, CoreState, Tile, Write
 from archsim.isa.semantics.storage import decode, encode
 
 _KEPT = 8192
@@ -105,28 +105,28 @@ def prefetch_matrix(core: CoreState, call: Call) -> list[Write]:
     writes = []
     for index in range(sticky.fetch_tiles):
         low = target + index * cells
-        values = _tile(core, call, base, offset + index * pitch, elements, width, keep=not kv)
-        writes.append(core.put_tile(call, low, Tile(low + cells, kv, values)))
+        content = _tile(core, call, base, offset + index * pitch, elements, width, keep=not kv)
+        writes.append(core.put_tile(call, low, Tile(low + cells, kv, content)))
     return writes
 
 
-def _tile(core: CoreState, call: Call, base: int, element: int, count: int, width: int, *, keep: bool) -> Floats:
+def _tile(core: CoreState, call: Call, base: int, element: int, count: int, width: int, *, keep: bool) -> Content:
     """A tile's values (rows, width); with `keep` they are decoded once as long as HBM does not change."""
     if not keep:
-        return read_run(core, call, base, element, count).reshape(-1, width)
+        return Content(read_run(core, call, base, element, count).reshape(-1, width))
     hbm, fmt = core.hbm, _format(call)
     codes, scales = _spans(core, call, base, element, count)
-    key = (codes, scales, fmt.name)
+    key = (codes, scales, fmt.name, width)
     stamp = hbm.stamp(*codes) + (hbm.stamp(*scales) if scales[1] else ())
     found = hbm.kept.get(key)
     if found is not None and found[0] == stamp:
-        values: Floats = found[1]
-        return values
+        content: Content = found[1]
+        return content
     if len(hbm.kept) >= _KEPT:
         hbm.kept.clear()
-    values = read_run(core, call, base, element, count).reshape(-1, width)
-    hbm.kept[key] = stamp, values
-    return values
+    content = Content(read_run(core, call, base, element, count).reshape(-1, width))
+    hbm.kept[key] = stamp, content
+    return content
 
 
 def cache_lanes(core: CoreState, call: Call) -> int:

@@ -33,7 +33,9 @@ def second(core: CoreState, call: Call, address: int) -> Floats:
 def result(core: CoreState, call: Call, address: int, values: Floats) -> list[Write]:
     """Round rows and write them to rd."""
     sticky = call.sticky
-    rows = np.broadcast_to(core.round(values), (sticky.v_rows, core.shape.vlen))
+    rows = core.round(values)
+    if len(rows) != sticky.v_rows:
+        rows = np.broadcast_to(rows, (sticky.v_rows, core.shape.vlen))
     return [core.put(call, address, rows, sticky.v_rows, sticky.v_stride)]
 
 
