@@ -127,6 +127,7 @@ _EXTENSIONS = [
     ("V_MAX_VV", 0x14, "rd:gp rs1:gp rs2:gp rmask:flag=0", "vector", "2", "rV:rs1:rows rV:rs2:rows2 wV:rd:rows", "vector.maximum", "Vector[rd] = elementwise max"),
     ("V_ROT_SEG", 0x15, "rd:gp rs1:gp", "vector", "1", "rV:rs1:rows wV:rd:rows", "reduce.rotate_half", "rotate-half of each HLEN segment: (-second half, first half), for RoPE"),
     ("V_RSQRT_V", 0x16, "rd:gp rs1:gp rmask:flag=0", "vector", "2", "rV:rs1:rows wV:rd:rows", "vector.inverse_root", "Vector[rd] = 1 / square root of Vector[rs1]"),
+    ("V_GUMBEL_V", 0x18, "rd:gp rs1:gp", "vector", "2", "wV:rd:rows", "random.gumbel", "Vector[rd] = draws from the standard Gumbel distribution, a function of the number in rs1, of row and lane"),
     ("H_GATHER_V", 0x20, "rd:gp rs1:gp rs2:a precision:flag=2", "dma", "0", "rI:rs1:gather rH:rs1:gather wV:rd:gather", "transfer.gather", "Vector rows at rd = table rows of the ids at INT_MEM[rs1..], count and width as C_SET_H_ROWS"),
     ("N_PUT", 0x21, "rd:gp rs1:gp rs2:gp add:flag=0", "net", "0", "rV:rs1:rows", "transfer.put", "rows of Vector[rs1] to Vector[rd] of core rs2 (add: added on arrival); counts one receipt there"),
     ("N_WAIT", 0x22, "rs1:gp", "front", "1", "", "front.nothing", "wait for rs1 receipts since the last N_WAIT"),

@@ -16,7 +16,7 @@ CYCLES = {
     **dict.fromkeys(("M_MV_WO", "M_BMV_WO"), 70),
     **dict.fromkeys(("V_EXP_V", "V_SHFT_V", "V_ROT_SEG"), 1),
     **dict.fromkeys(("V_ADD_VV", "V_ADD_VF", "V_SUB_VV", "V_SUB_VF", "V_MUL_VV", "V_MUL_VF", "V_RECI_V"), 2),
-    **dict.fromkeys(("V_SELECT_VVM", "V_SUB_SEG", "V_MUL_SEG", "V_MAX_VV", "V_RSQRT_V"), 2),
+    **dict.fromkeys(("V_SELECT_VVM", "V_SUB_SEG", "V_MUL_SEG", "V_MAX_VV", "V_RSQRT_V", "V_GUMBEL_V"), 2),
     **dict.fromkeys(("V_RED_MAX", "V_RED_MAX_IDX", "V_RED_MAX_SEG"), 4),
     **dict.fromkeys(("V_RED_SUM", "V_RED_SUM_SEG"), 8),
     "C_HADAMARD_TRANSFORM": 7,

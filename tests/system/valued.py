@@ -45,6 +45,7 @@ SPACES = {
     "V_SELECT_VVM {a}, {b}, {c}, gp2": "vector",
     "V_TOPK_MASK {a}, {b}, {c}, gp5, gp5": "vector",
     "V_ROT_SEG {a}, {b}": "vector",
+    "V_GUMBEL_V {a}, gp5": "vector",
     "M_MM gp0, {a}": "tensor",
     "M_MM gp6, {a}\nM_MM_WO {b}, gp0, 8": "tensor",
     "M_MM_WO {a}, gp0": "tensor",
