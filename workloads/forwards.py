@@ -109,8 +109,8 @@ class Forward:
     gap_rows: int = 0
     """Rows whose two largest logits are also compared."""
     score: str = "confidence"
-    """What rows are chosen by: "confidence" (probability of the token), "margin" (to the second token's) or
-    "entropy". "likelihood": nothing is chosen; each sequence's tokens get their log-likelihood."""
+    """What rows are chosen by: "confidence" (probability of the token), "margin" (to the second token's),
+    "entropy" or "random". "likelihood": nothing is chosen; each sequence's tokens get their log-likelihood."""
     draws: int = 1
     """Tokens that are drawn for each sampled row."""
     operators: OperatorRows | None = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from archsim.isa.loops import match_loops
 from archsim.isa.program import Program
+from archsim.isa.semantics.random import draws
 
 
 class Interpreter:
@@ -105,9 +106,36 @@ class Interpreter:
             difference = self.vectors[source] - self.f[fs2]
             self.vectors[target] = -difference if order else difference
 
-    def v_mul_vv(self, rd, rs1, rs2, _mask):
-        for target, a, b in zip(self._spans(rd), self._spans(rs1), self._spans(rs2, self.pitch2), strict=True):
-            self.vectors[target] = self.vectors[a] * self.vectors[b]
+    def _pairs(self, rd, rs1, rs2, operation):
+        spans = zip(self._spans(rd), self._spans(rs1), self._spans(rs2, self.pitch2), strict=True)
+        for target, a, b in list(spans):
+            self.vectors[target] = operation(self.vectors[a], self.vectors[b])
+
+    def v_mul_vv(self, rd, rs1, rs2, _mask): self._pairs(rd, rs1, rs2, np.multiply)
+    def v_add_vv(self, rd, rs1, rs2, _mask): self._pairs(rd, rs1, rs2, np.add)
+    def v_sub_vv(self, rd, rs1, rs2, _mask): self._pairs(rd, rs1, rs2, np.subtract)
+    def v_max_vv(self, rd, rs1, rs2, _mask): self._pairs(rd, rs1, rs2, np.maximum)
+
+    def v_mul_vf(self, rd, rs1, fs2, _mask):
+        for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
+            self.vectors[target] = self.vectors[source] * self.f[fs2]
+
+    def v_add_vf(self, rd, rs1, fs2, _mask):
+        for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
+            self.vectors[target] = self.vectors[source] + self.f[fs2]
+
+    def v_gumbel_v(self, rd, rs1):
+        for target, values in zip(self._spans(rd), draws(self.gp[rs1], self.rows, self.vlen), strict=True):
+            self.vectors[target] = values
+
+    def v_shft_v(self, rd, rs1, rs2):
+        assert self.gp[rs2] >= self.vlen
+        for target in self._spans(rd):
+            self.vectors[target] = 0.0
+
+    def v_select_vvm(self, rd, rs1, rs2, rs3):
+        chosen = self.vectors[self._spans(rs3, 0)[0]] != 0
+        self._pairs(rd, rs1, rs2, lambda a, b: np.where(chosen, a, b))
 
     def v_reci_v(self, rd, rs1, _mask):
         with np.errstate(divide="ignore"):
@@ -118,13 +146,10 @@ class Interpreter:
         for row, span in enumerate(self._spans(rs1)):
             self.f[fd] = max(self.f[fd], float(self.vectors[span][: self._valid(row)].max()))
 
-    def v_sub_vv(self, rd, rs1, rs2, _mask):
-        for target, a, b in zip(self._spans(rd), self._spans(rs1), self._spans(rs2, self.pitch2), strict=True):
-            self.vectors[target] = self.vectors[a] - self.vectors[b]
-
     def v_exp_v(self, rd, rs1, _mask):
-        for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
-            self.vectors[target] = np.exp(self.vectors[source])
+        with np.errstate(over="ignore"):  # in lanes beyond the vocabulary, which nobody reads
+            for target, source in zip(self._spans(rd), self._spans(rs1), strict=True):
+                self.vectors[target] = np.exp(self.vectors[source])
 
     def v_red_sum(self, fd, rs1, _mask, _imm):
         for row, span in enumerate(self._spans(rs1)):

@@ -207,7 +207,7 @@ class Builder:
         """Rows of vector instructions, vectors between rows of rd/rs1 and of rs2."""
         self._state("C_SET_V_ROWS", rows, stride, stride2)
 
-    def v_lanes(self, lanes: int, last_row_only: bool = False) -> None:
+    def v_lanes(self, lanes: Count, last_row_only: bool = False) -> None:
         """Valid lanes (0: all)."""
         self._state("C_SET_V_LANES", lanes, int(last_row_only))
 

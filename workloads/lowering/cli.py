@@ -11,6 +11,7 @@ from workloads.forwards import parse_window
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import KV_SCHEMES, LOGITS, ROPE_CACHE, LoweringOptions
+from workloads.lowering.sampling_variant import parse_sampling
 from workloads.models import load_model
 from workloads.schedules import SCHEDULES, build_schedule
 from workloads.schedules.options import add_arguments, given_options
@@ -36,6 +37,10 @@ def parser() -> Parser:
         group.add_argument(f"--{name.replace('_', '-')}", metavar="FORMAT", help=f"number format of {what}")
     for name, choices in _CHOICES.items():
         group.add_argument(f"--{name.replace('_', '-')}", metavar="{" + ",".join(choices) + "}")
+    group.add_argument(
+        "--sampling", type=parse_sampling, metavar="WORD[=X],...",
+        help="score (confidence, margin, entropy, random), temperature=T, top-p=P, threshold=X, factor=X, chunk=N",
+    )  # fmt: skip
     return out
 
 
@@ -46,7 +51,7 @@ def main(argv: list[str]) -> int:
     if args.layers is not None:
         model = model.shrunk(layers=args.layers)
     schedule = build_schedule(args.schedule, **given_options(args, SCHEDULES))
-    given: dict[str, Any] = {name: getattr(args, name) for name in (*_FORMATS, *_CHOICES)}
+    given: dict[str, Any] = {name: getattr(args, name) for name in (*_FORMATS, *_CHOICES, "sampling")}
     options = LoweringOptions(**{name: value for name, value in given.items() if value is not None})
     view = view_of(archsim.load_machine(args.machine))
     program = lower(model, schedule, view, options, parse_window(args.forwards) if args.forwards else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from workloads.lowering.builder import Builder
 from workloads.lowering.context import F_CUBIC, F_EPSILON, F_HEAD, F_LINEAR, F_MEAN, F_ONE, F_SHARE
 from workloads.shape import ModelShape
@@ -42,3 +44,11 @@ def _count(b: Builder, value: int) -> None:
         b.emit("S_ADD_FP", _RESULT, _RESULT, _RESULT)
         if bit == "1":
             b.emit("S_ADD_FP", _RESULT, _RESULT, _ONE)
+
+
+def emit_value(b: Builder, value: float, word: int) -> None:
+    """FP_MEM[word] = a positive number, rounded to 8 significant bits, as BF16 has them. Overwrites f1 to f3."""
+    b.emit("S_EXP_FP", _ONE, 0)
+    mantissa, exponent = math.frexp(value)
+    digits, places = round(mantissa * 256), 8 - exponent
+    emit_ratio(b, word, digits << max(0, -places), 1 << max(0, places))

@@ -21,6 +21,8 @@ A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
 
 F_ONE, F_MEAN, F_EPSILON, F_SHARE, F_HEAD, F_LINEAR, F_CUBIC = range(7)
 """FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores, 1 / head_dim, factors of GELU."""
+F_SAMPLING = 7
+"""First of the constants of a sampling variant."""
 FP_SCRATCH = 16
 """First FP_MEM word that is free for sampling."""
 
@@ -92,6 +94,8 @@ class Cell:
     """Rows that go through the policy network, where forwards of the class have several numbers of them."""
     LAST_POLICY = 60
     """Those of the last row tile."""
+    DRAWS = 61
+    """Random draws so far, each of a row of logits or of a sequence's rows."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 

@@ -17,6 +17,7 @@ from workloads.lowering.context import (
     A_LOGITS,
     A_SPILL,
     A_WEIGHTS,
+    F_SAMPLING,
     LAYER_ROW,
     PAGE_BITS,
     Cell,
@@ -34,6 +35,7 @@ from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, head_plans
 from workloads.lowering.networks import find_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stages import HEAD, POLICY, Plan, layer_stage, split_layer
 from workloads.lowering.tables import Tables, make_tables, route
@@ -101,7 +103,7 @@ class _Generation:
         pitch = max(ends, default=0)
         self.tables: Tables = make_tables(
             self.dims, self.rounds, self.tensors, self.sequences, pitch, self.networks,
-            static=options.kv_scheme == "static",
+            static=options.kv_scheme == "static", seed=options.seed,
         )  # fmt: skip
         self.b = Builder()
         self.layer_plan = Plan(layer_stage(self.dims), self.matrix.depth)
@@ -137,6 +139,7 @@ class _Generation:
                 b.load(low, Cell.SPILL_BASE + 1)
                 b.emit("C_SET_ADDR_REG", A_SPILL, high, low)
         emit_constants(b, self.dims.model, self.dims.view.cores)
+        emit_variant_constants(b, self.options.sampling, F_SAMPLING)
         self._switch(None)
         self.stream.prologue(self.layer_plan)
         with b.loop(len(self.rounds.trips)):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_LOGITS, FP_SCRATCH, Cell, Context
+from workloads.lowering.context import A_LOGITS, F_SAMPLING, FP_SCRATCH, Cell, Context
+from workloads.lowering.dims import ceil_div
 from workloads.lowering.parallel import meet
 from workloads.lowering.policy import choose_rows
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
-from workloads.lowering.sampling_plan import COPIED, SamplingPlan, rows_per_load
+from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
 from workloads.lowering.sampling_scores import LIKELIHOOD
+from workloads.lowering.sampling_variant import GREEDY
 from workloads.lowering.tiled import load_head_rows
 from workloads.lowering.vectors import CONFIDENCE, MASKS, TRANSFER
 from workloads.lowering.weights import Rows
@@ -99,35 +102,44 @@ def _spill(c: Context, chunk: int, place: int) -> None:
 
 def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[int, int]) -> SamplingPlan:
     """The plan of the sampling phase; `sampled` is an INT_MEM address, `registers` hold x and k."""
-    v, kind, vlen = c.vectors, c.kind, c.dims.view.vlen
-    chunks = c.dims.chunks
-    mode, buffer, vectors, group = c.options.logits, v.sampling, v.sampling_vectors, 1
-    single = kind.head_varies or kind.gap_rows > 0 or kind.score in COPIED
-    if mode != "spill" and (kind.draws > 1 or kind.score == LIKELIHOOD):
-        wanted = "several draws of a token" if kind.draws > 1 else "likelihoods of tokens"
-        raise WorkloadError(f"option logits: {mode}: {wanted}; expected spill, with logits that can be read again")
-    if mode == "spill" and single:
-        mode = "rows" if vectors >= (2 + (kind.score in COPIED)) * chunks else "edge"
-    elif mode == "spill":
-        group = rows_per_load(kind.head_rows, chunks, vectors)
-        if group == 0:
-            mode, group = "edge", 1
-    elif mode == "onchip":
-        buffer, vectors = v.logits, v.logit_vectors
-        if c.groups > 1 or vectors < chunks * v.head_rows:
-            found = f"logits of {v.head_rows} rows take {chunks * v.head_rows} vectors, {vectors} are free"
-            raise WorkloadError(f"option logits: onchip: {found}; expected room, or spill")
-    greedy = kind.kind in ("prefill", "decode") and kind.score != LIKELIHOOD
-    return SamplingPlan(
-        sequences=c.sequences, rows=kind.head_rows, vocab=c.dims.model.vocab, vlen=vlen, mode=mode,
-        greedy=greedy, buffer=buffer, buffer_vectors=vectors, group_rows=group,
+    v, kind, vlen, variant = c.vectors, c.kind, c.dims.view.vlen, c.options.sampling
+    if kind.score == LIKELIHOOD:
+        variant = GREEDY
+    plan = SamplingPlan(
+        sequences=c.sequences, rows=kind.head_rows, vocab=c.dims.model.vocab, vlen=vlen,
+        greedy=kind.kind in ("prefill", "decode") and kind.score != LIKELIHOOD,
+        buffer=v.sampling, buffer_vectors=v.sampling_vectors,
         masks=MASKS, confidence=CONFIDENCE, transfer=TRANSFER, fp_base=FP_SCRATCH, x0=sampled,
         x_register=registers[0], x_pitch=token_pitch, k_register=registers[1], hbm=A_LOGITS,
         scalars=(1, 2, 3, 4, 5, 6, 7),
         sampled=Word(Cell.SAMPLED) if kind.head_varies else None,
-        pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows, score=kind.score,
+        pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows,
+        score=variant.score or kind.score, variant=variant, constants=F_SAMPLING, draws=Cell.DRAWS,
         precision=c.options.logit_format.code, choose=partial(choose_rows, c) if kind.policy_rows else None,
     )  # fmt: skip
+    return attrs.evolve(plan, **_place_of_logits(c, plan))
+
+
+def _place_of_logits(c: Context, plan: SamplingPlan) -> dict[str, Any]:
+    """Mode, buffers and rows of a load."""
+    v, kind, vectors = c.vectors, c.kind, plan.buffer_vectors
+    chunk, logits = ceil_div(plan.variant.chunk, plan.vlen), c.options.logits
+    if logits != "spill" and (kind.draws > 1 or kind.score == LIKELIHOOD):
+        wanted = "several draws of a token" if kind.draws > 1 else "likelihoods of tokens"
+        raise WorkloadError(f"option logits: {logits}: {wanted}; expected spill, with logits that can be read again")
+    if logits == "onchip":
+        if c.groups > 1 or v.logit_vectors < plan.chunks * v.head_rows:
+            found = f"logits of {v.head_rows} rows take {plan.chunks * v.head_rows} vectors, {v.logit_vectors} are free"
+            raise WorkloadError(f"option logits: onchip: {found}; expected room, or spill")
+        return {"mode": "onchip", "buffer": v.logits, "buffer_vectors": v.logit_vectors}
+    if logits == "online":
+        return {"mode": "online"}
+    if 0 < chunk < plan.chunks:
+        return {"mode": "edge", "buffer_vectors": min(vectors, chunk * (2 + plan.copied))}
+    if kind.head_varies or kind.gap_rows > 0 or plan.copied:
+        return {"mode": "rows" if vectors >= (2 + plan.copied) * plan.chunks else "edge"}
+    group = rows_per_load(kind.head_rows, plan.chunks, vectors)
+    return {"mode": "spill" if group else "edge", "group_rows": max(group, 1)}
 
 
 def sample(c: Context, plan: SamplingPlan) -> None:

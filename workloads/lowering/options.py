@@ -6,6 +6,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS, Format
+from workloads.lowering.sampling_variant import GREEDY, SamplingVariant
 
 KV_SCHEMES = {"none": 0, "rtn": 1, "hadamard": 1, "baos": 2, "static": 2}
 """Quantisation of the KV cache, as K_STORE's scheme operand."""
@@ -26,6 +27,8 @@ class LoweringOptions:
     """Spilled logits."""
     kv_scheme: str = "baos"
     logits: str = "spill"
+    sampling: SamplingVariant = GREEDY
+    """How rows are sampled, where the schedule leaves it open."""
     rope_cache: str = "post"
     seed: int = 0
 
@@ -36,6 +39,8 @@ class LoweringOptions:
         self._one_of("kv_scheme", tuple(KV_SCHEMES))
         self._one_of("logits", LOGITS)
         self._one_of("rope_cache", ROPE_CACHE)
+        if self.sampling.chunk and self.logits != "spill":
+            raise WorkloadError(f"option sampling: chunks with logits {self.logits}; expected logits spilled")
         if self.rope_cache == "pre":
             raise WorkloadError("option rope-cache: 'pre' would rotate the whole cache again at every step, which "
                                 "this lowering does not do; expected 'post'")

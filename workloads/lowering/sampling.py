@@ -25,8 +25,10 @@ import attrs
 
 from workloads.lowering.builder import Builder
 from workloads.lowering.likelihood import emit_likelihood
+from workloads.lowering.sampling_draw import emit_zeros
 from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_scores import LIKELIHOOD, Bank, emit_distances, emit_score
+from workloads.lowering.sampling_rows import RowWork
+from workloads.lowering.sampling_scores import LIKELIHOOD, Bank, emit_distances
 from workloads.lowering.sampling_transfer import emit_transfer, make_minus_infinity
 
 
@@ -54,12 +56,14 @@ class _Sampling:
 
     def __init__(self, builder: Builder, plan: SamplingPlan) -> None:
         self.builder, self.plan, self.emit = builder, plan, builder.emit
-        self.minus_infinity = plan.scalars[4]
+        self.work = RowWork(builder, plan)
 
     def run(self) -> None:
         """Emit the whole phase."""
-        make_minus_infinity(self.builder, self.minus_infinity)
-        self._start(self._bank(0, odd=False))
+        make_minus_infinity(self.builder, self.plan.scalars[4])
+        if self.plan.variant.top_p < 1:
+            emit_zeros(self.builder, self.plan)
+        self.work.start(self._bank(0, odd=False))
         if self.plan.mode == "spill":
             self._spill()
             return
@@ -85,7 +89,7 @@ class _Sampling:
                 self._load(later)
             self._cover(plan.chunks, 1, last=True)
             place = group.buffer * plan.vlen
-            self._rows(group.sequence, group.first, group.rows, place, plan.chunks * plan.vlen, self._whole_row)
+            self._rows(group.sequence, group.first, group.rows, place, plan.chunks * plan.vlen, self.work.whole_row)
             if group.first + group.rows == plan.rows:
                 self._close(group.sequence)
 
@@ -113,7 +117,8 @@ class _Sampling:
     def _onchip(self, sequence: int) -> None:
         plan = self.plan
         self._cover(plan.chunks, plan.sequences * plan.rows, last=True)
-        self._rows(sequence, 0, plan.rows, (plan.buffer + sequence * plan.rows) * plan.vlen, plan.vlen, self._whole_row)
+        place = (plan.buffer + sequence * plan.rows) * plan.vlen
+        self._rows(sequence, 0, plan.rows, place, plan.vlen, self.work.whole_row)
 
     def _single_rows(self, sequence: int) -> None:
         plan = self.plan
@@ -135,7 +140,7 @@ class _Sampling:
             self._load_row(row, 0)
             self._cover(plan.chunks, 1, last=True)
             for scalar in (maximum, nearest):
-                emit("S_ADD_FP", scalar, self.minus_infinity, 0)
+                emit("S_ADD_FP", scalar, plan.scalars[4], 0)
             with builder.reg(plan.buffer * plan.vlen) as address:
                 emit("V_RED_MAX_IDX", token, address, 0, maximum)
                 emit("V_SUB_VF", address, address, maximum)
@@ -164,7 +169,7 @@ class _Sampling:
             self._load_row(following, 1 - buffer)
         self._cover(plan.chunks, 1, last=True)
         with builder.reg((plan.buffer + buffer * plan.chunks) * plan.vlen) as address:
-            self._whole_row(bank, address)
+            self.work.whole_row(bank, address)
 
     def _edge(self, sequence: int) -> None:
         plan = self.plan
@@ -174,8 +179,11 @@ class _Sampling:
         if self.plan.score == LIKELIHOOD:
             emit_likelihood(self.builder, self.plan, sequence)
             return
-        if not self.plan.greedy:
-            emit_transfer(self.builder, self.plan, sequence)
+        if self.plan.greedy:
+            return
+        emit_transfer(self.builder, self.plan, sequence)
+        if self.plan.variant.select != "top-k":  # which overwrites the bank that has been started
+            self.work.start(self._bank(0, odd=False))
 
     def _cover(self, chunks: int, pitch: int, *, last: bool) -> None:
         """Vector instructions cover `chunks` vectors; a row's last chunk has only so many valid lanes."""
@@ -200,78 +208,39 @@ class _Sampling:
                     builder.add(row, pitch)
                     self._next_bank(odd, even, words, tokens)
                     if odd.maximum != even.maximum:
-                        self._start(even)
+                        self.work.start(even)
                     work(odd, row)
                     builder.add(row, pitch)
-                    self._finish(odd, words, tokens, 1)
+                    self.work.finish(odd, words, tokens, 1)
                     if odd.maximum == even.maximum:
-                        self._start(even)
+                        self.work.start(even)
                     self.emit("S_ADDI_INT", words, words, 2)
                     self.emit("S_ADDI_INT", tokens, tokens, 2)
             if rows % 2 and plan.pairs is None:
                 work(even, row)
-                self._finish(even, words, tokens, 0)
-                self._start(even)
+                self.work.finish(even, words, tokens, 0)
+                self.work.start(even)
 
     def _bank(self, token: int, *, odd: bool) -> Bank:
         scalars = self.plan.scalars
-        logarithm = self.plan.score in ("entropy", LIKELIHOOD)  # which takes the other registers
-        first = 0 if logarithm else 2 * odd
-        weighted = 0 if self.plan.score == "confidence" else scalars[5 + odd]
+        # Logarithms take the other registers, as do draws.
+        first = 0 if self.plan.drawn or self.plan.score in ("entropy", LIKELIHOOD) else 2 * odd
+        weighted = scalars[5 + odd] if self.plan.copied or self.plan.score == LIKELIHOOD else 0
         return Bank(int(odd), token, scalars[first], scalars[first + 1], weighted)
 
     def _next_bank(self, odd: Bank, even: Bank, words: int, tokens: int) -> None:
         """Start on the odd row and finish the even one, in that order unless they share registers."""
         if odd.maximum != even.maximum:
-            self._start(odd)
-        self._finish(even, words, tokens, 0)
+            self.work.start(odd)
+        self.work.finish(even, words, tokens, 0)
         if odd.maximum == even.maximum:
-            self._start(odd)
-
-    def _start(self, bank: Bank) -> None:
-        self.emit("S_ADD_FP", bank.maximum, self.minus_infinity, 0)
-        if not self.plan.greedy:
-            self.emit("S_ADD_FP", bank.total, 0, 0)
-        if self.plan.score == "entropy":
-            self.emit("S_ADD_FP", bank.weighted, 0, 0)
-        elif self.plan.score == "margin":
-            self.emit("S_ADD_FP", bank.weighted, self.minus_infinity, 0)
-
-    def _finish(self, bank: Bank, words: int, tokens: int, index: int) -> None:
-        if not self.plan.greedy:
-            emit_score(self.builder, self.plan.score, bank, (self.plan.scalars[2], self.plan.scalars[3]))
-            self.emit("S_ST_FP", bank.total, words, index)
-        self.emit("S_ST_INT", bank.token, tokens, index)
-
-    def _whole_row(self, bank: Bank, row: int) -> None:
-        self.emit("V_RED_MAX_IDX", bank.token, row, 0, bank.maximum)
-        if not self.plan.greedy:
-            self._sum(bank, row)
-
-    def _sum(self, bank: Bank, address: int) -> None:
-        plan, emit = self.plan, self.emit
-        emit("V_SUB_VF", address, address, bank.maximum)
-        if not plan.copied:
-            emit("V_EXP_V", address, address)
-            emit("V_RED_SUM", bank.total, address)
-            return
-        copy = self.builder.const((plan.buffer + 2 * plan.part) * plan.vlen)
-        if plan.score == "entropy":
-            emit("V_EXP_V", copy, address)
-            emit("V_RED_SUM", bank.total, copy)
-            emit("V_MUL_VV", address, address, copy)
-            emit("V_RED_SUM", bank.weighted, address)
-        else:
-            emit_distances(self.builder, copy, address)
-            emit("V_RED_MAX", bank.weighted, copy)
-            emit("V_EXP_V", address, address)
-            emit("V_RED_SUM", bank.total, address)
+            self.work.start(odd)
 
     def _row_in_parts(self, bank: Bank, row: int) -> None:
         """Edge mode: `row` holds the row's HBM offset; its chunks come in parts, for the maximum first."""
         plan, builder = self.plan, self.builder
         part = plan.part
-        for reduce in ("max",) if plan.greedy else ("max", "sum"):
+        for reduce in ("max", "sum") if plan.summed else ("max",):
             with builder.reg() as offset:
                 self.emit("S_ADDI_INT", offset, row, 0)
                 for index, start in enumerate(range(0, plan.chunks, part)):
@@ -285,5 +254,6 @@ class _Sampling:
                             base = builder.const(start * plan.vlen)
                             self.emit("V_RED_MAX_IDX", bank.token, address, base, bank.maximum)
                         else:
-                            self._sum(bank, address)
+                            self.emit("V_SUB_VF", address, address, bank.maximum)
+                            self.work.sum(bank, address)
                     builder.add(offset, chunks * plan.rows * plan.vlen)

@@ -31,9 +31,8 @@ def state_words(plan: SamplingPlan) -> int:
 
 def emit_online_start(builder: Builder, plan: SamplingPlan) -> None:
     """Before the first chunk: maximum -inf, sum 0, token 0 for every row. Needs 4 free gp registers."""
-    if plan.score != "confidence" or plan.gap_rows:
-        wanted = f"rows by {plan.score}" if plan.gap_rows == 0 else "comparing two logits"
-        raise WorkloadError(f"online sampling: {wanted}; expected confidence, or logits spilled")
+    if plan.score != "confidence" or plan.gap_rows or plan.drawn:
+        raise WorkloadError(f"online sampling: {plan.special}; expected confidence, or logits spilled")
     if len(plan.scalars) < SCALARS:
         raise WorkloadError(f"online sampling: {len(plan.scalars)} f registers; expected {SCALARS}")
     minus_infinity = plan.scalars[0]

@@ -9,6 +9,7 @@ import attrs
 from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS
 from workloads.lowering.builder import Count
+from workloads.lowering.sampling_variant import GREEDY, SamplingVariant
 
 COPIED = ("margin", "entropy")
 """Scores for which a row's logits are held twice."""
@@ -35,7 +36,10 @@ class SamplingPlan:
     sampled       rows that are sampled, and pairs of them: words where forwards that share code have different
     pairs         numbers of them, all of masked positions; then `rows` is the most, and mode spill loads single rows
     gap_rows      rows whose two largest logits are compared as well
-    score         what rows are chosen by: confidence, margin or entropy; or likelihood, see `likelihood`
+    score         what rows are chosen by: confidence, margin, entropy or random; or likelihood, see `likelihood`
+    variant       noise, top-p and how many rows are chosen; `score` and `mode` say the rest of it already
+    constants     first FP_MEM word of its constants
+    draws         INT_MEM word that counts random draws
     precision     precision operand of the logits' transfers
     choose        emits what puts other scores into the vector of confidences; None: the scores are the rows' own
     """
@@ -64,6 +68,9 @@ class SamplingPlan:
     pairs: Count | None = None
     gap_rows: int = 0
     score: str = "confidence"
+    variant: SamplingVariant = GREEDY
+    constants: int = 0
+    draws: int = 0
     precision: int = FORMATS["mxfp8"].code
     choose: Callable[[SamplingPlan], None] | None = None
 
@@ -80,7 +87,29 @@ class SamplingPlan:
     @property
     def copied(self) -> bool:
         """Whether a row's logits are held twice while it is worked on."""
-        return self.score in COPIED
+        return self.drawn or self.score in COPIED
+
+    @property
+    def drawn(self) -> bool:
+        """Whether tokens are more than the argmax of the logits, or chosen among some of them only."""
+        return self.variant.noisy or self.variant.top_p < 1
+
+    @property
+    def summed(self) -> bool:
+        """Whether a row's exponentials are needed."""
+        return not self.greedy and self.score != "random"
+
+    @property
+    def zeros(self) -> int:
+        """A vector of zeros, behind all buffers."""
+        return self.buffer + 3 * self.chunks
+
+    @property
+    def special(self) -> str:
+        """What takes more than the maximum and the sum of a row, in words."""
+        if self.drawn:
+            return "tokens drawn by chance" if self.variant.noisy else "top-p"
+        return "comparing two logits" if self.gap_rows else f"rows by {self.score}"
 
     @property
     def part(self) -> int:
@@ -99,16 +128,16 @@ class SamplingPlan:
     def check(self) -> None:
         """Raise WorkloadError where the plan has no mode of ours or too little room."""
         needed = {
-            "rows": 2 * self.chunks + self.copied * self.chunks,
+            "rows": 2 * self.chunks + self.copied * self.chunks + (self.variant.top_p < 1),
             "spill": 2 * self.group_rows * self.chunks,
             "onchip": self.sequences * self.rows * self.chunks,
             "edge": 2 + self.copied,
         }
         if self.mode not in needed:
             raise WorkloadError(f"sampling mode: {self.mode!r}; expected one of {', '.join(MODES)}")
-        if (self.copied and self.mode == "onchip") or (self.gap_rows and self.mode in ("onchip", "edge")):
-            wanted = "rows by " + self.score if self.copied else "comparing two logits"
-            raise WorkloadError(f"sampling, {self.mode}: {wanted}; expected logits spilled, and two rows to fit")
+        alone = self.drawn or self.gap_rows
+        if (self.copied and self.mode == "onchip") or (alone and self.mode != "rows"):
+            raise WorkloadError(f"sampling, {self.mode}: {self.special}; expected logits spilled, and two rows to fit")
         if self.buffer_vectors < needed[self.mode]:
             found = f"sampling, {self.mode}: {self.buffer_vectors} vectors for logits"
             raise WorkloadError(f"{found}; expected at least {needed[self.mode]}")

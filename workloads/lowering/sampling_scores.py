@@ -23,7 +23,8 @@ class Bank:
     maximum: int
     total: int
     weighted: int
-    """Sum of exponentials times their exponents (entropy), or -1 / distance to the second largest (margin)."""
+    """Sum of exponentials times their exponents (entropy), or -1 / distance to the second largest (margin),
+    or the exponential of a drawn token (confidence)."""
 
 
 def emit_distances(builder: Builder, target: int, source: int) -> None:
@@ -36,13 +37,13 @@ def emit_distances(builder: Builder, target: int, source: int) -> None:
     builder.emit("V_SUB_VF", target, target, 0, 0, 1)
 
 
-def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int]) -> None:
+def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int], *, drawn: bool) -> None:
     """Leave in `bank.total`, where the sum of exponentials is, what the row is chosen by; the larger the better.
 
-    confidence: 1 / sum, the probability of the token. margin: (1 - e^-distance) / sum, what it has more
-    than the second one. entropy: weighted / sum - log(sum), the negative entropy. likelihood: -max - log(sum),
-    what to add to the logit of a token for the logarithm of its probability. The logarithm
-    overwrites the `spare` f registers.
+    confidence: 1 / sum, the probability of the token, or weighted / sum where it was drawn. margin:
+    (1 - e^-distance) / sum, what it has more than the second one. entropy: weighted / sum - log(sum),
+    the negative entropy. likelihood: -max - log(sum), what to add to the logit of a token for the logarithm
+    of its probability. The logarithm overwrites the `spare` f registers.
     """
     emit = builder.emit
     if score == LIKELIHOOD:
@@ -58,6 +59,8 @@ def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int])
         emit("S_SUB_FP", bank.total, bank.total, bank.maximum)
         return
     emit("S_RECI_FP", bank.total, bank.total)
+    if score == "confidence" and drawn:
+        emit("S_MUL_FP", bank.total, bank.total, bank.weighted)
     if score == "margin":
         one = bank.maximum
         emit("S_RECI_FP", bank.weighted, bank.weighted)

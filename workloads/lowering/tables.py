@@ -15,6 +15,8 @@ from workloads.lowering.networks import Networks
 
 FIRST_TABLE = 64
 """First word behind the variables."""
+SEEDS, DRAWS_OF_A_SEED = 256, 1 << 23
+"""Programs whose random draws differ, and draws of each."""
 SLACK = 8
 """Words behind the sampled tokens that online sampling may touch."""
 
@@ -57,9 +59,13 @@ def route(kind: ForwardClass, networks: Networks) -> Route:
 
 
 def make_tables(
-    dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int, networks: Networks, *, static: bool
+    dims: Dims, rounds: Rounds, tensors: Tensors, sequences: int, token_pitch: int, networks: Networks, *,
+    static: bool, seed: int,
 ) -> Tables:
-    """Lay out INT_MEM; raises WorkloadError where it is too small. `static`: one forward sets the KV cache's scales."""
+    """Lay out INT_MEM; raises WorkloadError where it is too small.
+
+    `static`: one forward sets the KV cache's scales. `seed` tells random draws from those of other programs.
+    """
     layers, end = _place_layers(rounds, networks)
     fields, per_round, per_forward = _split_fields(rounds, _row_fields(dims, rounds, layers, networks, static=static))
     trips: list[int | None] = []
@@ -87,6 +93,7 @@ def make_tables(
         words = [0] * FIRST_TABLE
         words[Cell.ROUND], words[Cell.FORWARD] = round_table, forward_table
         words[Cell.CORE] = core
+        words[Cell.DRAWS] = seed % SEEDS * DRAWS_OF_A_SEED
         for index in range(dims.view.cores - 1):
             words[Cell.PEERS + index] = (core + 1 + index) % dims.view.cores
         if tensors.bias:

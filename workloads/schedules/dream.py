@@ -20,7 +20,7 @@ from workloads.schedules.logged import Logged
 from workloads.schedules.options import option, refusal
 from workloads.schedules.record import Place, Rows, make_forward
 
-SCORES = {"entropy": "entropy", "topk_margin": "margin"}
+SCORES = {"entropy": "entropy", "topk_margin": "margin", "origin": "random"}
 """What rows are chosen by, where that is not the probability of the token."""
 
 

@@ -92,6 +92,7 @@ class LladaSchedule(SteppedSchedule):
                 committed=step.committed,
                 sequences=self.sequences,
                 committing=self.batch if self.cfg_scale > 0 else None,
+                score="random" if self.remasking == "random" else "confidence",
             )
 
     def _query(self, place: Place) -> tuple[str, Rows]:
