@@ -273,6 +273,11 @@ def test_words_say_what_they_are() -> None:
     assert parse_sampling("factor=1") == SamplingVariant(select="factor", level=1.0)
 
 
+@pytest.mark.parametrize("text", ["margin", "factor=1.5", "random,temperature=0.5,top-p=0.9", "threshold=0.9,chunk=64"])
+def test_a_variant_prints_as_the_words_for_it(text: str) -> None:
+    assert str(parse_sampling(text)) == text
+
+
 @pytest.mark.parametrize("mode", ["spill", "onchip", "edge"])
 @pytest.mark.parametrize(("text", "what"), [("temperature=1", "tokens drawn by chance"), ("top-p=0.9", "top-p")])
 def test_draws_need_whole_rows_one_at_a_time(mode: str, text: str, what: str) -> None:

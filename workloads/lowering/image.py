@@ -46,6 +46,8 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     _put(out, layout, tensors.rope, 0, rope_tables(layout))
     if tensors.masks is not None:
         _put(out, layout, tensors.masks, 0, key_masks(layout))
+    if tensors.logits is not None:
+        _put_behind(out, layout, tensors.logits)
     for sequence, canvas in enumerate(canvases):
         out[f"int_mem+{tables.tokens + sequence * tables.token_pitch}"] = canvas
     return out
@@ -117,6 +119,16 @@ def _put(out: Image, layout: Layout, tensor: Tensor, copy: int, values: Floats) 
     out[f"hbm@{tensor.at(copy)}"] = codes
     if scales.size:
         out[f"hbm@{tensor.at(copy) + layout.scale_offset}"] = scales
+
+
+def _put_behind(out: Image, layout: Layout, logits: Tensor) -> None:
+    """Zeros behind the logits: sampling that loads rows one by one loads one more than there are."""
+    codes, scales = encode(np.zeros(layout.dims.view.vlen, np.float32), logits.format)
+    behind = logits.at(0) + logits.format.code_bytes(logits.elements)
+    out.setdefault(f"hbm@{behind}", codes)
+    if scales.size:
+        behind = logits.at(0) + layout.scale_offset + logits.format.scale_bytes(logits.elements)
+        out.setdefault(f"hbm@{behind}", scales)
 
 
 def _matrix(weights: Mapping[str, Floats], name: str) -> Floats:

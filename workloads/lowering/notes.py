@@ -9,6 +9,7 @@ from workloads.lowering.classes import ForwardClass
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_scores import LIKELIHOOD
+from workloads.lowering.sampling_variant import GREEDY
 
 
 def program_notes(
@@ -25,6 +26,7 @@ def program_notes(
         f"KV scheme {options.kv_scheme}; MX rule: OCP floor",
         f"weight ring: {ring} tiles; the ring's first tiles are fetched once more at the end",
         "sampled tokens do not steer the gather: ids are synthetic",
+        *([f"sampling: {options.sampling}"] if options.sampling != GREEDY else []),
         *_approximations(forwards, list(passes)),
         *(
             f"{kind.kind} of {kind.q_rows} rows: {groups} x {tiles} passes over a layer's weights, "

@@ -27,7 +27,7 @@ def emit_transfer(builder: Builder, plan: SamplingPlan, sequence: int) -> None:
     emit, const = builder.emit, builder.const
     confidence, transfer = plan.confidence * plan.vlen, plan.transfer * plan.vlen
     tokens = plan.x0 + sequence * plan.rows
-    if plan.choose is not None:
+    if plan.choose is not None and plan.score != "random":
         plan.choose(plan)
     builder.v_rows(1)
     builder.v_lanes(0)

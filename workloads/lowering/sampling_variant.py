@@ -46,6 +46,13 @@ class SamplingVariant:
         """Whether tokens are drawn."""
         return self.temperature > 0
 
+    def __str__(self) -> str:
+        """The words that ask for it."""
+        choice = f"{self.select}={self.level:g}" if self.select != "top-k" else ""
+        numbers = {"temperature": (self.temperature, 0), "top-p": (self.top_p, 1), "chunk": (self.chunk, 0)}
+        valued = [f"{name}={value:g}" for name, (value, default) in numbers.items() if value != default]
+        return ",".join(word for word in (self.score, choice, *valued) if word) or "confidence"
+
     @property
     def constants(self) -> bool:
         """Whether the program needs constants of its own in FP_MEM."""

@@ -8,10 +8,11 @@ from workloads.study.kv import Errors, study
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import SCENARIOS
 
-STUDIES = ("kv-synthetic", "kv", "tokens", "sampling")
+STUDIES = ("kv-synthetic", "kv", "tokens", "sampling", "sampling-cost")
 _ABOUT = (
     "kv-synthetic: error of KV formats on synthetic K and V; kv: accuracy, bytes and cycles of KV schemes on the tiny "
-    "model; tokens: its programs against the reference; sampling: its commits by format of the logits"
+    "model; tokens: its programs against the reference; sampling: its commits by format of the logits; "
+    "sampling-cost: time of every way of sampling on a machine"
 )
 HEADINGS = ("method", "bits", "K dB", "logits dB", "V dB", "output dB", "KL nats", "beyond %")
 
@@ -25,9 +26,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--prompts", type=int, default=200, metavar="N", help="held-out prompts (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the prompts (default 0)")
     parser.add_argument("--programs", action="store_true", help="kv: values by programs, not the reference; slow")
+    parser.add_argument("--machine", default="dart-2048", metavar="NAME|FILE", help="sampling-cost: the machine")
+    parser.add_argument("--model", default="llada-8b", help="sampling-cost: the model")
     args = parser.parse_args(argv)
     if args.prompts < 1:
         raise WorkloadError(f"--prompts: {args.prompts}; expected at least 1")
+    if args.name == "sampling-cost":
+        from workloads.study.sampling_cost import cost_lines
+
+        for line in cost_lines(args.model, args.machine):
+            print(line, flush=True)
+        return 0
     if args.name != "kv-synthetic":
         from workloads.study import tiny_tables
 
