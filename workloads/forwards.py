@@ -28,6 +28,7 @@ _JSON_EXTRAS = (
     "network",
     "layers",
     "weight_density",
+    "index_bits",
     "soft_rows",
     "soft_terms",
     "score_passes",
@@ -121,7 +122,9 @@ class Forward:
     layers: int = 0
     """Layers that run; 0: all of them."""
     weight_density: float = 1.0
-    """Share of the layers' weights that is stored and multiplied."""
+    """Share of the layers' weights that is stored."""
+    index_bits: int = 0
+    """Bits with each stored weight that say which one it is, where not all are."""
     soft_rows: int = 0
     """Query rows whose input is a weighted sum of embedding rows instead of one of them."""
     soft_terms: int = 0

@@ -53,12 +53,20 @@ class ForwardClass:
     policy_varies: bool = False
     """Whether forwards have different numbers of them, though of as many tiles."""
     sequences: int = 1
+    weight_density: float = 1.0
+    """Share of the layers' weights that is stored."""
+    index_bits: int = 0
+    """Bits that say where each of them stands."""
     draws: int = 1
     """Tokens that are sampled for every row."""
     drafts: bool = False
     """Whether the sequences are drafts of one, copies of its canvas."""
     verified: int = 0
     """Rows of a sequence whose sampled tokens are compared with those that stand on the canvas."""
+
+    def weight_share(self, bits: int) -> float:
+        """Stored elements for each weight of `bits` bits: all of them where an index would take more room."""
+        return min(1.0, self.weight_density * (bits + self.index_bits) / bits)
 
     @property
     def decodes(self) -> bool:
@@ -67,7 +75,7 @@ class ForwardClass:
 
 
 NO_CODE = (
-    "operators", "weight_density", "soft_rows", "score_passes", "compared_rows",
+    "operators", "soft_rows", "score_passes", "compared_rows",
 )  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
@@ -97,6 +105,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         head_scattered=forward.scattered or forward.head_scattered,
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
+        weight_density=forward.weight_density, index_bits=forward.index_bits,
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
     )  # fmt: skip

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.machine_view import MachineView
 from workloads.shape import ModelShape
+
+SCALE_BLOCK = 32
+"""Elements that share one scale in the MX formats."""
 
 
 def ceil_div(value: int, divisor: int) -> int:
@@ -62,8 +67,14 @@ class Dims:
     """LM-head column chunks of VLEN columns over all cores."""
     core_chunks: int
     head_tiles: int
+    weight_share: float = 1.0
+    """Elements stored for each weight of the layers: below 1 where weights are left out and the others indexed."""
     ffn_parts: int = 1
     """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
+
+    def stored(self, elements: int) -> int:
+        """Elements that are stored of a layer's tile, in whole scale blocks."""
+        return elements if self.weight_share == 1 else round_up(math.ceil(elements * self.weight_share), SCALE_BLOCK)
 
     @property
     def ffn_spans(self) -> list[range]:

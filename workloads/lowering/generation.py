@@ -82,7 +82,8 @@ class _Generation:
         self.sequences = self.rounds.sequences
         kinds = self.rounds.classes
         self.networks = find_networks(model.layers, kinds)
-        self.dims, self.vectors = fit_program(make_dims(model, view), self.rounds)
+        dims = attrs.evolve(make_dims(model, view), weight_share=self._weight_share())
+        self.dims, self.vectors = fit_program(dims, self.rounds)
         self.extent = Extent(
             sequences=self.sequences,
             positions=cache_rows(self.rounds.positions),
@@ -108,6 +109,12 @@ class _Generation:
         self.b = Builder()
         self.layer_plan = Plan(layer_stage(self.dims), self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
+
+    def _weight_share(self) -> float:
+        shares = {kind.weight_share(self.options.weight_format.bits) for kind in self.rounds.classes}
+        if len(shares) > 1:
+            raise WorkloadError("forwards: layers with different shares of their weights; expected one share")
+        return shares.pop()
 
     def _switch(self, plan: Plan | None) -> None:
         """Point the weight register at the stage behind this one; None: at the first of all."""

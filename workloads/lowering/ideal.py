@@ -7,6 +7,8 @@ norm 5 (square 1, sum 1 at best, scale 2, and the residual addition 2 where ther
 
 from __future__ import annotations
 
+import math
+
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
@@ -108,7 +110,7 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     model = dims.model
     groups, tiles = passes
     head = model.head_weights if forward.head_rows else 0
-    layers = _layers(dims, forward) * model.layer_weights * tiles
+    layers = _layers(dims, forward) * math.ceil(model.layer_weights * dims.weight_share) * tiles
     weights = options.weight_format.total_bytes(layers + head + forward.policy_parameters)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)

@@ -28,7 +28,8 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     `weights` has float32 matrices (outputs, inputs): `embedding.weight`, `head.weight`, and for every layer I
     `layers.I.{q,k,v,o,gate,up,down}.weight`, as far as the model has them; where queries and keys are normalised
     also their gains `layers.I.{q,k}_norm.weight` (head_dim,), and `layers.I.{q,k,v}.bias`. `canvases` (sequences,
-    tokens) are prompts followed by mask tokens. Raises WorkloadError for programs for several cores and wrong shapes.
+    tokens) are prompts followed by mask tokens. Raises WorkloadError for programs for several cores, for layers that
+    do not store all their weights, and for wrong shapes.
     """
     _check(layout, canvases)
     tensors, tables = layout.tensors, layout.tables
@@ -108,6 +109,8 @@ def _check(layout: Layout, canvases: npt.NDArray[np.int64]) -> None:
     expected = (layout.sequences, layout.tables.token_pitch)
     if canvases.shape != expected:
         raise WorkloadError(f"canvases: shape {canvases.shape}; expected {expected}, sequences and tokens")
+    if layout.dims.weight_share < 1:
+        raise WorkloadError(f"weights: {layout.dims.weight_share:g} of them are stored; expected all, for values")
     if view.cores > 1:
         raise WorkloadError(f"machine {view.name}: {view.cores} cores; expected 1, weights are not divided here")
 

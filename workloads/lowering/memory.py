@@ -8,15 +8,12 @@ from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Tensors
-from workloads.lowering.dims import Dims, round_up
+from workloads.lowering.dims import SCALE_BLOCK, Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, policy_stage, ring_depth, split_layer
 from workloads.lowering.tiled import spill_elements
-
-SCALE_BLOCK = 32
-"""Elements that share one scale in the MX formats."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,18 +77,20 @@ def _stages(dims: Dims, extent: Extent) -> tuple[Stage, ...]:
     return (
         *((layer_stage(dims),) if extent.whole else ()),
         *(split_layer(dims) if extent.tiled else ()),
-        head_stage(dims),
+        head_stage(dims, dims.stored),
     )
 
 
 def head_plans(dims: Dims, depth: int, kind: ForwardClass, tensors: Tensors) -> tuple[Plan, Plan | None]:
     """Ring plans of the LM head and of what chooses rows behind it, if anything does."""
+    head, follower = head_stage(dims), layer_stage(dims)
+    partial = follower.gemms[0].elements if dims.weight_share < 1 else 0
     if tensors.policy is None or not kind.policy_rows:
-        return Plan(head_stage(dims), depth), None
+        return Plan(head, depth, lead=follower, partial=partial), None
     policy = policy_stage(dims, kind.policy_parameters)
     return (
-        Plan(head_stage(dims), depth, lead=policy, base=tensors.policy.base),
-        Plan(policy, depth, lead=layer_stage(dims)),
+        Plan(head, depth, lead=policy, base=tensors.policy.base, partial=partial),
+        Plan(policy, depth, lead=follower),
     )
 
 

@@ -51,6 +51,11 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
         notes.append("drafts as a batch: canvases are copied on chip; the last one stands for that which is kept")
     if any(kind.score == LIKELIHOOD for kind in kinds):
         notes.append("likelihoods: a given token's logit is its row's product with the token's embedding")
+    if any(kind.weight_density < 1 for kind in kinds):
+        notes.append(
+            "stored weights with an index each, also counted for their scales; they are spread out on their way into "
+            "Matrix SRAM, and products take as long as with all weights"
+        )
     if any(kind.draws > 1 for kind in kinds):
         notes.append("several draws: each further one reads the logits again for their maximum, without noise")
     if any(kind.rows_vary or kind.head_varies for kind in kinds):

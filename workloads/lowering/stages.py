@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -65,7 +65,7 @@ def layer_stage(dims: Dims) -> Stage:
     blen = dims.view.blen
 
     def gemm(name: str, n_columns: int, reduction: Columns) -> Gemm:
-        return Gemm(name, n_columns // blen, reduction.blocks, reduction.width * blen)
+        return Gemm(name, n_columns // blen, reduction.blocks, dims.stored(reduction.width * blen))
 
     gemms: list[Gemm] = []
     for group in range(dims.q.blocks):
@@ -90,14 +90,14 @@ def split_layer(dims: Dims) -> tuple[Stage, Stage]:
     return first, Stage(REST, gemms[count:], first.elements)
 
 
-def head_stage(dims: Dims) -> Stage:
-    """The LM head by column chunk; the last chunk may be shorter."""
+def head_stage(dims: Dims, stored: Callable[[int], int] = int) -> Stage:
+    """The LM head by column chunk; the last chunk may be shorter. `stored`: elements stored of those of a tile."""
     per_chunk = dims.view.vlen // dims.view.blen
     gemms: list[Gemm] = []
     left = dims.head_tiles
     while left:
         take = min(per_chunk, left)
-        size = dims.hidden.width * dims.view.blen
+        size = stored(dims.hidden.width * dims.view.blen)
         gemms.append(Gemm(f"head{len(gemms)}", take, dims.hidden.blocks, size))
         left -= take
     return Stage(HEAD, tuple(gemms))
@@ -184,13 +184,15 @@ class Plan:
     The first tiles of the stage after it are fetched while the last ones of this are used. `follower` is that stage
     where it has the same base; None stands for one at another base: the next layer's first, or the LM head. `lead`
     has the sizes of its tiles where they are not those of this stage, and `base` its byte base where that is always
-    the same and no layer's.
+    the same and no layer's. `partial`: elements of each of its first tiles that the stage before fetches, where those
+    of its own tiles are fewer; they are stored first, then what is left of these tiles.
     """
 
     def __init__(
-        self, stage: Stage, depth: int, follower: Stage | None = None, *, lead: Stage | None = None, base: int = -1
-    ) -> None:
-        self.stage, self.depth, self.base = stage, depth, base
+        self, stage: Stage, depth: int, follower: Stage | None = None, *,
+        lead: Stage | None = None, base: int = -1, partial: int = 0,
+    ) -> None:  # fmt: skip
+        self.stage, self.depth, self.base, self.partial = stage, depth, base, partial
         self.same_base = follower is not None
         self._follower_start = follower.start if follower is not None else 0
         self._lead_sizes = (lead or stage).sizes()[:depth]

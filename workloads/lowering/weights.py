@@ -55,6 +55,17 @@ class Stream:
     def begin(self, plan: Plan) -> None:
         """Start a stage."""
         self._queue, self._plan, self._switched = plan.uses(), plan, False
+        if plan.partial:
+            self._complete(plan.sizes[0], plan.partial)
+
+    def _complete(self, size: int, there: int) -> None:
+        """Fetch what is left of the tiles in the ring, of each of which so many elements are there."""
+        b, rest = self.b, size - there
+        b.m_fetch(1, rest)
+        with b.reg(0) as slot, b.reg(self.depth * there) as offset, b.loop(self.depth):
+            b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
+            b.add(slot, self.tile_cells)
+            b.add(offset, rest)
 
     def end(self) -> None:
         """End a stage: fetch into its idle slots."""

@@ -17,6 +17,7 @@ from workloads.schedules.options import option, refusal
 class MaskllmSchedule(LladaSchedule):
     """LLaDA's forwards through layers that hold `kept` of every `group` weights; the LM head stays dense.
 
+    A stored weight has an index into its group.
     Published for autoregressive models; that a diffusion model keeps its quality is an assumption.
     """
 
@@ -24,7 +25,6 @@ class MaskllmSchedule(LladaSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2409.17481"
-    unlowerable: ClassVar[str | None] = "no program reads weights with structured zeros"
 
     kept: int = attrs.field(default=2, metadata=option("weights kept of a group", minimum=1))
     group: int = attrs.field(default=4, metadata=option("weights of a group", minimum=1))
@@ -37,4 +37,5 @@ class MaskllmSchedule(LladaSchedule):
     def forwards(self) -> Iterator[Forward]:
         """LLaDA's forwards with that density."""
         for forward in super().forwards():
-            yield attrs.evolve(forward, weight_density=self.kept / self.group)
+            index = (self.group - 1).bit_length() if self.kept < self.group else 0
+            yield attrs.evolve(forward, weight_density=self.kept / self.group, index_bits=index)
