@@ -87,9 +87,11 @@ def _command(argv: list[str]) -> int:
     if not argv:
         parser.print_help()
         return 2
-    if argv[0] == "compare":  # its options come first, which argparse does not hand on
-        return _compare(argv[1:])
-    arguments = parser.parse_args(argv)
+    arguments, others = parser.parse_known_args(argv)
+    if arguments.command is _compare:
+        arguments.options = others
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     command: Callable[[argparse.Namespace], int] = arguments.command
     return command(arguments)
 
@@ -111,7 +113,11 @@ def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
     micro = _add(commands, "micro", _micro, "measure one part of a machine by itself")
     micro.add_argument("part", choices=sorted(_MICRO))
     micro.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="see `archsim micro PART --help`")
-    commands.add_parser("compare", help="generation methods side by side on one machine")
+    # No argument is declared, so that all of them are left over, in order, and handed on.
+    compare = commands.add_parser(
+        "compare", help="generation methods side by side on one machine", add_help=False, allow_abbrev=False
+    )
+    compare.set_defaults(command=_compare)
     asm = _add(commands, "asm", _asm, "assemble a program into a trace")
     asm.add_argument("file", metavar="FILE")
     asm.add_argument("-o", "--output", required=True, metavar="OUT", help="trace to write; .gz compresses")
@@ -288,8 +294,8 @@ def _micro(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(options: list[str]) -> int:
-    code: int = importlib.import_module(_COMPARE).main(options)
+def _compare(arguments: argparse.Namespace) -> int:
+    code: int = importlib.import_module(_COMPARE).main(arguments.options)
     return code
 
 

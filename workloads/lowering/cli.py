@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import Any
 
@@ -32,16 +33,27 @@ def parser() -> Parser:
     group.add_argument("--forwards", metavar="START:STOP", help="only these forwards, such as 0:2")
     group.add_argument("--layers", type=int, metavar="N", help="shrink the model to N layers")
     group.add_argument("--binary", action="store_true", help="write the binary form")
+    add_lowering_options(group)
+    return out
+
+
+def add_lowering_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Give a parser what `LoweringOptions` has; each option defaults to None, "not given"."""
     for name in _FORMATS:
         what = name.removesuffix("_format")
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="FORMAT", help=f"number format of {what}")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="FORMAT", help=f"number format of {what}")
     for name, choices in _CHOICES.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar="{" + ",".join(choices) + "}")
-    group.add_argument(
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="{" + ",".join(choices) + "}")
+    parser.add_argument(
         "--sampling", type=parse_sampling, metavar="WORD[=X],...",
         help="score (confidence, margin, entropy, random), temperature=T, top-p=P, threshold=X, factor=X, chunk=N",
     )  # fmt: skip
-    return out
+
+
+def given_lowering_options(args: argparse.Namespace) -> LoweringOptions:
+    """The options that the command line set; raises WorkloadError for what cannot be lowered."""
+    given: dict[str, Any] = {name: getattr(args, name) for name in (*_FORMATS, *_CHOICES, "sampling")}
+    return LoweringOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def main(argv: list[str]) -> int:
@@ -51,8 +63,7 @@ def main(argv: list[str]) -> int:
     if args.layers is not None:
         model = model.shrunk(layers=args.layers)
     schedule = build_schedule(args.schedule, **given_options(args, SCHEDULES))
-    given: dict[str, Any] = {name: getattr(args, name) for name in (*_FORMATS, *_CHOICES, "sampling")}
-    options = LoweringOptions(**{name: value for name, value in given.items() if value is not None})
+    options = given_lowering_options(args)
     view = view_of(archsim.load_machine(args.machine))
     program = lower(model, schedule, view, options, parse_window(args.forwards) if args.forwards else None)
     archsim.write_program(program, args.output, binary=args.binary)

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser, schedules: Mapping[str, type[
             users.setdefault(field.name, []).append((name, field))
     group = parser.add_argument_group("schedule options")
     for name, uses in users.items():
-        kind = _argument_type(uses[0][1])
+        kind = option_type(uses[0][1])
         choices = list(dict.fromkeys(choice for _, field in uses for choice in field.metadata["choices"]))
         shown = "{" + ",".join(choices) + "}" if choices else kind.__name__.upper()
         where = "" if len(uses) == len(schedules) else f" ({', '.join(user for user, _ in uses)})"
@@ -81,7 +81,8 @@ def _help_text(uses: list[tuple[str, attrs.Attribute[Any]]]) -> str:
     return "; or: ".join(short)
 
 
-def _argument_type(field: attrs.Attribute[Any]) -> type[int] | type[float] | type[str]:
+def option_type(field: attrs.Attribute[Any]) -> type[int] | type[float] | type[str]:
+    """What reads the option's value from a command line."""
     if field.metadata["choices"] or field.metadata["words"]:
         return str
     return int if field.metadata["minimum"] is not None else float
