@@ -111,7 +111,8 @@ class Forward:
     """Rows whose two largest logits are also compared."""
     score: str = "confidence"
     """What rows are chosen by: "confidence" (probability of the token), "margin" (to the second token's),
-    "entropy" or "random". "likelihood": nothing is chosen; each sequence's tokens get their log-likelihood."""
+    "entropy" or "random". "likelihood": nothing is chosen; each sequence's tokens get their log-likelihood.
+    "stability": the probability, weighted by how little the row's distribution changed."""
     draws: int = 1
     """Tokens that are drawn for each sampled row."""
     operators: OperatorRows | None = None

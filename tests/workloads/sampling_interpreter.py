@@ -17,6 +17,8 @@ class Interpreter:
 
     def __init__(self, vlen: int, vectors: int, hbm: np.ndarray, words: int = 4096) -> None:
         self.vlen, self.hbm = vlen, hbm
+        self.others: dict[int, np.ndarray] = {}
+        """What other address registers than that of the logits point at."""
         self.vectors = np.full(vectors * vlen, np.nan)
         self.fp = np.full(words, np.nan)
         self.ints = np.zeros(words, dtype=np.int64)
@@ -165,13 +167,13 @@ class Interpreter:
         self.vectors[d : d + n] = result * (self.vectors[m : m + n] != 0)
 
     # -- DMA
-    def h_prefetch_v(self, rd, rs1, _base, strided, precision):
+    def h_prefetch_v(self, rd, rs1, base, strided, precision):
         assert precision == 3
         rows, width = self.h_rows or 16, self.h_width or self.vlen
         blocks, pitch = -(-width // self.vlen), self.h_pitch or rows
         for row in range(rows):
             low = self.gp[rs1] + row * (self.stride if strided else width)
-            piece = self.hbm[low : low + width]
+            piece = self.others.get(base, self.hbm)[low : low + width]
             for block in range(blocks):
                 place = self.gp[rd] + (block * pitch + row) * self.vlen
                 self.vectors[place : place + self.vlen] = piece[block * self.vlen : (block + 1) * self.vlen]

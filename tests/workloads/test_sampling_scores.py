@@ -30,14 +30,19 @@ def run(plan: SamplingPlan) -> Interpreter:
         builder.emit("S_ST_FP", 0, builder.const(first_word(plan) + sequence))
     with builder.reg(0) as x, builder.reg(2) as k:
         emit_sampling(builder, attrs.evolve(plan, x_register=x, k_register=k))
-    full = np.full((BATCH, ROWS, CHUNKS * VLEN), 100.0)
-    full[:, :, :VOCAB] = LOGITS
-    hbm = full.reshape(BATCH, ROWS, CHUNKS, VLEN).transpose(0, 2, 1, 3).ravel()
     image = (7,) * (BATCH * ROWS)
-    # Loads run one row ahead, and behind the last one is something else.
-    machine = Interpreter(VLEN, 8 + plan.buffer_vectors, np.concatenate([hbm, np.ones(VLEN * ROWS)]))
+    machine = Interpreter(VLEN, 8 + plan.buffer_vectors, spilled(LOGITS))
     machine.run(Program(instructions=tuple(builder.instructions), header=Header(int_mem=(image,))))
     return machine
+
+
+def spilled(logits: np.ndarray) -> np.ndarray:
+    """Logits as they lie in HBM; loads run one row ahead, and behind the last one is something else."""
+    rows = logits.shape[1]
+    full = np.full((BATCH, rows, CHUNKS * VLEN), 100.0)
+    full[:, :, :VOCAB] = logits
+    hbm = full.reshape(BATCH, rows, CHUNKS, VLEN).transpose(0, 2, 1, 3).ravel()
+    return np.concatenate([hbm, np.ones(VLEN * rows)])
 
 
 def scores(kind: str) -> np.ndarray:
@@ -72,6 +77,30 @@ def test_likelihoods_take_the_logarithms_of_all_sums(mode: str, vectors: int, pa
     np.testing.assert_allclose(machine.fp[word : word + BATCH], sums.sum(axis=-1), rtol=1e-9)
     assert machine.fp[word + BATCH] == machine.fp[word : word + BATCH].max()
     assert (machine.ints[: BATCH * ROWS] == 7).all()
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS - 1])
+def test_stable_rows_keep_their_probability(rows: int) -> None:
+    """Stability is exp(-KL), here from two forwards of which the second starts with what the first left."""
+    old, new = LOGITS[:, :rows] + np.random.default_rng(6).normal(0, 0.5, (BATCH, rows, VOCAB)), LOGITS[:, :rows]
+    plan = attrs.evolve(
+        PLAN, score="stability", mode="rows", rows=rows, buffer_vectors=4 * CHUNKS, x_pitch=rows, pairs=None
+    )
+    first, second = Builder(), Builder()
+    for builder, previous in ((first, -1), (second, 5)):
+        emit_masks(builder, plan)
+        with builder.reg(0) as x, builder.reg(2) as k:
+            emit_sampling(builder, attrs.evolve(plan, x_register=x, k_register=k, previous=previous))
+    machine = Interpreter(VLEN, 8 + plan.buffer_vectors, spilled(old))
+    machine.run(Program(instructions=tuple(first.instructions)))
+    p = [np.exp(x - x.max(axis=-1, keepdims=True)) for x in (old, new)]
+    p = [each / each.sum(axis=-1, keepdims=True) for each in p]
+    np.testing.assert_allclose(machine.fp[:rows], p[0][-1].max(axis=-1), rtol=1e-9)
+    machine.others[5], machine.hbm = machine.hbm, spilled(new)
+    machine.run(Program(instructions=tuple(second.instructions)))
+    divergence = (p[1] * np.log(p[1] / p[0])).sum(axis=-1)
+    assert (divergence > 0.01).all()
+    np.testing.assert_allclose(machine.fp[:rows], (p[1].max(axis=-1) * np.exp(-divergence))[-1], rtol=1e-9)
 
 
 def test_gaps_are_the_distances_of_the_two_largest_logits() -> None:

@@ -57,6 +57,8 @@ class ForwardClass:
     """Share of the layers' weights that is stored."""
     index_bits: int = 0
     """Bits that say where each of them stands."""
+    compares: bool = False
+    """Whether the logits of the forward before are compared."""
     draws: int = 1
     """Tokens that are sampled for every row."""
     drafts: bool = False
@@ -75,7 +77,7 @@ class ForwardClass:
 
 
 NO_CODE = (
-    "operators", "soft_rows", "score_passes", "compared_rows",
+    "operators", "soft_rows", "score_passes",
 )  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
@@ -106,6 +108,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
         weight_density=forward.weight_density, index_bits=forward.index_bits,
+        compares=forward.compared_rows > 0,
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
     )  # fmt: skip

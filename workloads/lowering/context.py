@@ -16,8 +16,9 @@ from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import VectorPlan
 from workloads.lowering.weights import Rows, Stream
 
-A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL = range(5)
-"""HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows."""
+A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL, A_PREVIOUS = range(6)
+"""HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows,
+logits of the forward before."""
 
 F_ONE, F_MEAN, F_EPSILON, F_SHARE, F_HEAD, F_LINEAR, F_CUBIC = range(7)
 """FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores, 1 / head_dim, factors of GELU."""
@@ -96,6 +97,8 @@ class Cell:
     """Those of the last row tile."""
     DRAWS = 61
     """Random draws so far, each of a row of logits or of a sequence's rows."""
+    LOGIT_PAGES = 44
+    """Pages of the logits of this forward and of the one before, where those are kept."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 

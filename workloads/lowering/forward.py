@@ -14,6 +14,7 @@ from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.likelihood import add_given, first_word
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
+from workloads.lowering.stability import STABILITY, swap_logits
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 
 
@@ -25,6 +26,8 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     """
     b = c.b
     b.phase(c.kind.kind, "embed", f"{c.kind.kind}.begin")
+    if c.kind.score == STABILITY:
+        swap_logits(c)
     if c.kind.drafts:
         emit_fork(c, tokens, token_pitch)
     _start(c, fields, tokens, sampled)

@@ -37,6 +37,7 @@ from workloads.lowering.notes import program_notes
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
+from workloads.lowering.stability import STABILITY
 from workloads.lowering.stages import HEAD, POLICY, Plan, layer_stage, split_layer
 from workloads.lowering.tables import Tables, make_tables, route
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
@@ -92,6 +93,7 @@ class _Generation:
             masks=any(kind.masked or kind.causal for kind in kinds),
             whole=any(plan.tiles == 1 for plan in self.vectors),
             tiled=any(plan.tiles > 1 for plan in self.vectors),
+            compares=any(kind.score == STABILITY for kind in kinds),
             policy=max(kind.policy_parameters for kind in kinds),
         )
         if self._slots() > view.kv_slots:

@@ -10,7 +10,7 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_LOGITS, F_SAMPLING, FP_SCRATCH, Cell, Context
+from workloads.lowering.context import A_LOGITS, A_PREVIOUS, F_SAMPLING, FP_SCRATCH, Cell, Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.parallel import meet
 from workloads.lowering.policy import choose_rows
@@ -19,9 +19,13 @@ from workloads.lowering.sampling_online import emit_online_chunks, emit_online_e
 from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.sampling_variant import GREEDY
+from workloads.lowering.stability import STABILITY
 from workloads.lowering.tiled import load_head_rows
 from workloads.lowering.vectors import CONFIDENCE, MASKS, TRANSFER
 from workloads.lowering.weights import Rows
+
+KEPT = {LIKELIHOOD: "likelihoods of tokens", STABILITY: "logits compared with the next forward's"}
+"""What needs logits that can be read again."""
 
 
 def head_norm(c: Context) -> None:
@@ -115,6 +119,7 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         sampled=Word(Cell.SAMPLED) if kind.head_varies else None,
         pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows,
         score=variant.score or kind.score, variant=variant, constants=F_SAMPLING, draws=Cell.DRAWS,
+        previous=A_PREVIOUS if kind.compares else -1,
         precision=c.options.logit_format.code, choose=partial(choose_rows, c) if kind.policy_rows else None,
     )  # fmt: skip
     return attrs.evolve(plan, **_place_of_logits(c, plan))
@@ -124,8 +129,10 @@ def _place_of_logits(c: Context, plan: SamplingPlan) -> dict[str, Any]:
     """Mode, buffers and rows of a load."""
     v, kind, vectors = c.vectors, c.kind, plan.buffer_vectors
     chunk, logits = ceil_div(plan.variant.chunk, plan.vlen), c.options.logits
-    if logits != "spill" and (kind.draws > 1 or kind.score == LIKELIHOOD):
-        wanted = "several draws of a token" if kind.draws > 1 else "likelihoods of tokens"
+    if kind.score == STABILITY and plan.variant != GREEDY:
+        raise WorkloadError("option sampling: rows by how stable they are; expected the tokens of the largest logits")
+    if logits != "spill" and (kind.draws > 1 or kind.score in KEPT):
+        wanted = "several draws of a token" if kind.draws > 1 else KEPT[kind.score]
         raise WorkloadError(f"option logits: {logits}: {wanted}; expected spill, with logits that can be read again")
     if logits == "onchip":
         if c.groups > 1 or v.logit_vectors < plan.chunks * v.head_rows:
@@ -135,9 +142,9 @@ def _place_of_logits(c: Context, plan: SamplingPlan) -> dict[str, Any]:
     if logits == "online":
         return {"mode": "online"}
     if 0 < chunk < plan.chunks:
-        return {"mode": "edge", "buffer_vectors": min(vectors, chunk * (2 + plan.copied))}
+        return {"mode": "edge", "buffer_vectors": min(vectors, chunk * plan.parts)}
     if kind.head_varies or kind.gap_rows > 0 or plan.copied:
-        return {"mode": "rows" if vectors >= (2 + plan.copied) * plan.chunks else "edge"}
+        return {"mode": "rows" if vectors >= plan.parts * plan.chunks else "edge"}
     group = rows_per_load(kind.head_rows, plan.chunks, vectors)
     return {"mode": "spill" if group else "edge", "group_rows": max(group, 1)}
 

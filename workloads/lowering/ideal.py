@@ -21,6 +21,8 @@ _NORM, _ADD, _ROPE, _SOFTMAX, _SAMPLE = 12, 2, 7, 15, 15
 exp 1 + sum 8; the same."""
 _MLP = {"swiglu": 11, "gelu": 17}
 """Negate, exp, add, reciprocal, two products; with GELU three products more and one sum, and no gate's product."""
+_COMPARE = 12
+"""Subtract 2, product 2, sum 8."""
 _HEAD_NORM, _CENTRE = 14, 10
 """Square 2 + sum 8 + scale 2 + gain 2; sum 8 + subtract 2, which a layer norm does beyond the other's."""
 
@@ -102,7 +104,8 @@ def _vector(dims: Dims, forward: Forward) -> int:
     sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
     greedy = forward.kind in ("prefill", "decode") and forward.score != LIKELIHOOD
     sampling = (4 if greedy else _SAMPLE) + 4 * (forward.draws - 1)
-    return _layers(dims, forward) * layer + sampled * sampling
+    compared = _COMPARE * forward.compared_rows * forward.sequences * vectors(model.vocab)
+    return _layers(dims, forward) * layer + sampled * sampling + compared
 
 
 def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> int:
@@ -119,7 +122,7 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     embedding = forward.sequences * gathered * table.total_bytes(model.hidden)
     logits = 0
     if options.logits == "spill":
-        logits = (1 + forward.draws) * forward.sequences * forward.sampled_rows
+        logits = forward.sequences * ((1 + forward.draws) * forward.sampled_rows + forward.compared_rows)
         logits *= options.logit_format.total_bytes(model.vocab)
     return weights * groups + kv + embedding + logits
 

@@ -31,6 +31,8 @@ class Extent:
     """Whether some go in row tiles."""
     policy: int = 0
     """Weights of the network that chooses rows, if any."""
+    compares: bool = False
+    """Whether the logits of one forward are there until the next."""
 
 
 def cache_rows(rows: int) -> int:
@@ -131,7 +133,7 @@ def place_tensors(
         layers=layers,
         head=lm_head,
         kv=stacked("kv_cache", options.kv_format, cache),
-        logits=hbm.add("logits", logits_format, kept) if kept else None,
+        logits=hbm.add("logits", logits_format, kept, 1 + extent.compares) if kept else None,
         embedding=lm_head if dims.shares_embedding else tuple(
             hbm.add(f"embedding.{block}", tables, (model.vocab + model.input_only) * dims.hidden.width)
             for block in range(dims.hidden.blocks)

@@ -10,6 +10,7 @@ from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.sampling_variant import GREEDY
+from workloads.lowering.stability import STABILITY
 
 
 def program_notes(
@@ -55,6 +56,11 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
         notes.append(
             "stored weights with an index each, also counted for their scales; they are spread out on their way into "
             "Matrix SRAM, and products take as long as with all weights"
+        )
+    if any(kind.score == STABILITY for kind in kinds):
+        notes.append(
+            "rows chosen by probability * exp(-KL to the forward before), from the logits of both; "
+            "that form of the weighting is an assumption"
         )
     if any(kind.draws > 1 for kind in kinds):
         notes.append("several draws: each further one reads the logits again for their maximum, without noise")

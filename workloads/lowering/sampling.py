@@ -30,6 +30,7 @@ from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_rows import RowWork
 from workloads.lowering.sampling_scores import LIKELIHOOD, Bank, emit_distances
 from workloads.lowering.sampling_transfer import emit_transfer, make_minus_infinity
+from workloads.lowering.stability import STABILITY
 
 
 @attrs.frozen
@@ -158,6 +159,9 @@ class _Sampling:
         builder.stride(plan.rows * plan.vlen)
         target = builder.const((plan.buffer + buffer * plan.chunks) * plan.vlen)
         self.emit("H_PREFETCH_V", target, offset, plan.hbm, 1, plan.precision)
+        if plan.previous >= 0:
+            target = builder.const((plan.buffer + (2 + buffer) * plan.chunks) * plan.vlen)
+            self.emit("H_PREFETCH_V", target, offset, plan.previous, 1, plan.precision)
 
     def _loaded_row(self, bank: Bank, row: int) -> None:
         """`row` holds the HBM offset of a row that is loaded; load the next one, then work on this one."""
@@ -196,6 +200,7 @@ class _Sampling:
     ) -> None:
         """`rows` rows, banks in turn; the register that `work` gets starts at `place` and moves on by `pitch`."""
         builder, plan = self.builder, self.plan
+        self.work.sequence = sequence
         with ExitStack() as stack:
             row = stack.enter_context(builder.reg(place))
             words = stack.enter_context(builder.reg(plan.fp_base + first))
@@ -224,7 +229,7 @@ class _Sampling:
     def _bank(self, token: int, *, odd: bool) -> Bank:
         scalars = self.plan.scalars
         # Logarithms take the other registers, as do draws.
-        first = 0 if self.plan.drawn or self.plan.score in ("entropy", LIKELIHOOD) else 2 * odd
+        first = 0 if self.plan.drawn or self.plan.score in ("entropy", LIKELIHOOD, STABILITY) else 2 * odd
         weighted = scalars[5 + odd] if self.plan.copied or self.plan.score == LIKELIHOOD else 0
         return Bank(int(odd), token, scalars[first], scalars[first + 1], weighted)
 

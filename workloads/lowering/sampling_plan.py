@@ -11,7 +11,7 @@ from archsim.isa.formats import FORMATS
 from workloads.lowering.builder import Count
 from workloads.lowering.sampling_variant import GREEDY, SamplingVariant
 
-COPIED = ("margin", "entropy")
+COPIED = ("margin", "entropy", "stability")
 """Scores for which a row's logits are held twice."""
 MODES = ("spill", "rows", "onchip", "edge")
 
@@ -40,6 +40,7 @@ class SamplingPlan:
     variant       noise, top-p and how many rows are chosen; `score` and `mode` say the rest of it already
     constants     first FP_MEM word of its constants
     draws         INT_MEM word that counts random draws
+    previous      a register of the previous forward's logits, placed as these; -1: none to compare with
     precision     precision operand of the logits' transfers
     choose        emits what puts other scores into the vector of confidences; None: the scores are the rows' own
     """
@@ -71,6 +72,7 @@ class SamplingPlan:
     variant: SamplingVariant = GREEDY
     constants: int = 0
     draws: int = 0
+    previous: int = -1
     precision: int = FORMATS["mxfp8"].code
     choose: Callable[[SamplingPlan], None] | None = None
 
@@ -88,6 +90,11 @@ class SamplingPlan:
     def copied(self) -> bool:
         """Whether a row's logits are held twice while it is worked on."""
         return self.drawn or self.score in COPIED
+
+    @property
+    def parts(self) -> int:
+        """Parts of a row that are held: two of which one is loaded, copies, two of the previous logits."""
+        return 4 if self.score == "stability" else 2 + self.copied
 
     @property
     def drawn(self) -> bool:
@@ -114,7 +121,7 @@ class SamplingPlan:
     @property
     def part(self) -> int:
         """Chunks that are worked on at once, where rows are loaded one by one; a copy of them lies behind two parts."""
-        return self.chunks if self.mode == "rows" else self.buffer_vectors // (2 + self.copied)
+        return self.chunks if self.mode == "rows" else self.buffer_vectors // self.parts
 
     @property
     def row_count(self) -> Count:
@@ -128,14 +135,14 @@ class SamplingPlan:
     def check(self) -> None:
         """Raise WorkloadError where the plan has no mode of ours or too little room."""
         needed = {
-            "rows": 2 * self.chunks + self.copied * self.chunks + (self.variant.top_p < 1),
+            "rows": self.parts * self.chunks + (self.variant.top_p < 1),
             "spill": 2 * self.group_rows * self.chunks,
             "onchip": self.sequences * self.rows * self.chunks,
-            "edge": 2 + self.copied,
+            "edge": self.parts,
         }
         if self.mode not in needed:
             raise WorkloadError(f"sampling mode: {self.mode!r}; expected one of {', '.join(MODES)}")
-        alone = self.drawn or self.gap_rows
+        alone = self.drawn or self.gap_rows or self.score == "stability"
         if (self.copied and self.mode == "onchip") or (alone and self.mode != "rows"):
             raise WorkloadError(f"sampling, {self.mode}: {self.special}; expected logits spilled, and two rows to fit")
         if self.buffer_vectors < needed[self.mode]:

@@ -6,6 +6,7 @@ from workloads.lowering.builder import Builder
 from workloads.lowering.sampling_draw import Draw
 from workloads.lowering.sampling_plan import COPIED, SamplingPlan
 from workloads.lowering.sampling_scores import Bank, emit_distances, emit_score
+from workloads.lowering.stability import STABILITY, emit_stability
 
 
 class RowWork:
@@ -14,6 +15,8 @@ class RowWork:
     def __init__(self, builder: Builder, plan: SamplingPlan) -> None:
         self.builder, self.plan, self.emit = builder, plan, builder.emit
         self.minus_infinity = plan.scalars[4]
+        self.sequence = 0
+        """The sequence whose rows are worked on."""
 
     def start(self, bank: Bank) -> None:
         """Before the row: maximum minus infinity, sums 0."""
@@ -31,7 +34,11 @@ class RowWork:
     def finish(self, bank: Bank, words: int, tokens: int, index: int) -> None:
         """After the row: its score to FP_MEM and its token to INT_MEM, `index` words behind those addresses."""
         plan = self.plan
-        if plan.summed:
+        if plan.score == STABILITY:
+            word = words, index + plan.rows + 1 + self.sequence * plan.rows
+            emit_stability(self.builder, bank, plan.scalars, word, compared=plan.previous >= 0)
+            self.emit("S_ST_FP", bank.total, words, index)
+        elif plan.summed:
             emit_score(self.builder, plan.score, bank, (plan.scalars[2], plan.scalars[3]), drawn=plan.variant.noisy)
             self.emit("S_ST_FP", bank.total, words, index)
         self.emit("S_ST_INT", bank.token, tokens, index)
@@ -46,9 +53,24 @@ class RowWork:
             return
         else:
             Draw(self.builder, plan, bank, row, self._copy).noisy_token()
-        if plan.summed:
+        if plan.score == STABILITY:
+            self._compare(bank, row)
+        elif plan.summed:
             emit("V_SUB_VF", row, row, bank.maximum)
             self.sum(bank, row)
+
+    def _compare(self, bank: Bank, row: int) -> None:
+        """Exponentials, their sum, and that of their products with what the logits changed by."""
+        plan, emit = self.plan, self.emit
+        changes = self.builder.const((plan.buffer + (2 + bank.index) * plan.chunks) * plan.vlen)
+        if plan.previous >= 0:
+            emit("V_SUB_VV", changes, row, changes)
+        emit("V_SUB_VF", row, row, bank.maximum)
+        emit("V_EXP_V", row, row)
+        emit("V_RED_SUM", bank.total, row)
+        if plan.previous >= 0:
+            emit("V_MUL_VV", changes, changes, row)
+            emit("V_RED_SUM", bank.weighted, changes)
 
     def _draw_below_largest(self, bank: Bank, row: int) -> None:
         """The token by noise or among the most probable, and the sums, from logits less the largest."""

@@ -48,12 +48,12 @@ def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int],
     emit = builder.emit
     if score == LIKELIHOOD:
         emit("S_ADD_FP", bank.weighted, bank.maximum, 0)
-        _logarithm(builder, bank, spare)
+        logarithm(builder, bank, spare)
         emit("S_ADD_FP", bank.total, bank.weighted, bank.maximum)
         emit("S_SUB_FP", bank.total, 0, bank.total)
         return
     if score == "entropy":
-        _logarithm(builder, bank, spare)
+        logarithm(builder, bank, spare)
         emit("S_RECI_FP", bank.total, bank.total)
         emit("S_MUL_FP", bank.total, bank.total, bank.weighted)
         emit("S_SUB_FP", bank.total, bank.total, bank.maximum)
@@ -71,7 +71,7 @@ def emit_score(builder: Builder, score: str, bank: Bank, spare: tuple[int, int],
         emit("S_MUL_FP", bank.total, bank.total, bank.weighted)
 
 
-def _logarithm(builder: Builder, bank: Bank, spare: tuple[int, int]) -> None:
+def logarithm(builder: Builder, bank: Bank, spare: tuple[int, int]) -> None:
     """bank.maximum = log(bank.total), by Halley's method on e^y: y += 2 (s - e^y) / (s + e^y)."""
     emit, y = builder.emit, bank.maximum
     power, rest = spare

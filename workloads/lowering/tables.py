@@ -100,6 +100,9 @@ def make_tables(
             words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
         if tensors.spill:
             words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
+        if tensors.logits is not None and len(tensors.logits.bases) > 1:
+            pages = [base >> PAGE_BITS for base in reversed(tensors.logits.bases)]
+            words[Cell.LOGIT_PAGES : Cell.LOGIT_PAGES + 2] = pages
         for passed in layers:
             words += _layer_rows(passed, tensors, core)
         words += shared

@@ -23,10 +23,9 @@ class StabilitySchedule(LladaSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "Stability-Weighted Decoding for diffusion language models"
-    unlowerable: ClassVar[str | None] = "distributions of two forwards are not compared by any program"
 
     def forwards(self) -> Iterator[Forward]:
         """LLaDA's forwards with the rows compared."""
         for forward in super().forwards():
             known = forward.step_in_block if self.ideal else forward.index
-            yield attrs.evolve(forward, compared_rows=forward.sampled_rows if known else 0)
+            yield attrs.evolve(forward, score="stability", compared_rows=forward.sampled_rows if known else 0)
