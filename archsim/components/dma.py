@@ -77,8 +77,9 @@ class DmaEngine(ExecutionUnit):
             self.busy_until = finish
         flying = self.flying
         heapq.heappush(flying, finish)
-        # The next transfer may start a cycle later, or when one of those in flight ends.
-        self.free_ps = start + period
+        # The next transfer may start when this one is asked for, or when one of those in flight ends.
+        rate = self.params.request_bytes_per_cycle
+        self.free_ps = start + (max(1, -(-transfer.nbytes // rate)) if rate else 1) * period
         if len(flying) >= self.params.in_flight:
             self.free_ps = max(self.free_ps, heapq.heappop(flying))
         self.watch(operation, start, finish)

@@ -94,6 +94,8 @@ class DmaParams:
     engines: int = attrs.field(default=4, validator=positive)
     in_flight: int = attrs.field(default=8, validator=positive)
     """Transfers that one engine keeps in flight."""
+    request_bytes_per_cycle: int = attrs.field(default=0, validator=at_least(0))
+    """What an engine asks for in a cycle: its next transfer waits until all of this one is asked for. 0: no limit."""
     command_cycles: int = attrs.field(default=8, validator=at_least(0))
     """From the start of a transfer to its first request on the network."""
     convert_cycles: int = attrs.field(default=8, validator=at_least(0))

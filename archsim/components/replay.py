@@ -37,11 +37,11 @@ LOAD, OPAQUE, STORE, PRODUCT, IDS, REMOTE = 10, 11, 12, 13, 14, 15
 """INT_MEM word loaded (address, value or -1), made unknown, stored (address, value); factors of a product; gather ids
 (INT_MEM address, count); Vector SRAM range of another core."""
 
-MAX_LAG = 4
+MAX_LAG = 8
 """Iterations that may make up one repetition: the memory's clock and the core's need not be in step at every
 iteration, only after a few."""
 MAX_LOG = 2_000_000
-"""Entries kept; a loop whose iterations touch more is not replayed."""
+"""Entries kept, over all cores; a loop whose iterations touch more is not replayed."""
 
 
 @attrs.define(eq=False)
@@ -89,7 +89,7 @@ class Replayer:
     """HBM addresses this far apart behave alike."""
     minimum: int = 1000
     """Dynamic instructions of an iteration below which it is not worth describing the machine."""
-    patience: int = 12
+    patience: int = 16
     """Ends of an activation that are described without a match before it is left alone."""
     watches: list[LoopWatch] = attrs.field(factory=list)
     shares: dict[int, LoopShare] = attrs.field(factory=dict)
@@ -209,7 +209,7 @@ class Replayer:
     def bound_log(self, front: FrontEnd) -> None:
         """Where nobody looks at a log that has grown too long, start it anew."""
         assert front.log is not None
-        if len(front.log) > MAX_LOG:
+        if len(front.log) * len(self.fronts) > MAX_LOG:
             self._trim()
 
     def _trim(self) -> None:
@@ -219,7 +219,7 @@ class Replayer:
             log = front.log
             assert log is not None
             keep = min((start[core] for start in starts), default=len(log))
-            if len(log) - keep > MAX_LOG:
+            if (len(log) - keep) * len(self.fronts) > MAX_LOG:
                 for watch in self.watches[:-1]:
                     watch.snapshots.clear()
                     watch.failures = self.patience

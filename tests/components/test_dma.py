@@ -83,6 +83,15 @@ def test_transfers_in_flight(in_flight: int, starts: list[int], last: int) -> No
     assert done.cycles == base + last
 
 
+@pytest.mark.parametrize(("rate", "gap"), [(0, 1), (4096, 1), (2047, 2), (64, 32)])
+def test_an_engine_asks_at_its_rate(rate: int, gap: int) -> None:
+    """2 KiB a transfer: the next one starts when all of this one has been asked for."""
+    text = integers(gp1=1024, gp2=2048) + "".join(f"H_PREFETCH_V gp{i}, gp{i}, a0, 0, 2\n" for i in range(3))
+    done = run(text, machine(dma={"request_bytes_per_cycle": rate}))
+    base = FIRST + 2
+    assert [start - base for start in done.starts("dma2")] == [0, gap, 2 * gap]
+
+
 def test_an_engine_is_busy_while_anything_is_in_flight() -> None:
     """Two transfers, together from the first start to the second's end, and idle before."""
     done = run(integers(gp1=1024) + "H_PREFETCH_V gp0, gp0, a0, 0, 2\nH_PREFETCH_V gp1, gp1, a0, 0, 2")
