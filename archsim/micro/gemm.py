@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> str:
     if arguments.mode == "array":
         found = {"folds": array.folds(gemm), "cycles": array.cycles(gemm), "utilisation": array.utilisation(gemm)}
     else:
-        found = in_core(gemm, array, arguments.machine)
+        found = in_core(gemm, array, arguments.machine, arguments.cores)
     asked = {"mode": arguments.mode, **attrs.asdict(array), **attrs.asdict(gemm), "macs": gemm.macs}
     if arguments.json:
         text = json.dumps(asked | found, indent=2) + "\n"
@@ -62,6 +62,7 @@ def _parser() -> _Parser:
         default="array",
         help="the array by itself, or a program on a core with HBM (default: array)",
     )
+    parser.add_argument("--cores", type=int, default=1, help="for --mode core: cores with an array each (default: 1)")
     parser.add_argument("--machine", default=CORE_MACHINE, help=f"for --mode core (default: {CORE_MACHINE})")
     parser.add_argument("--json", metavar="FILE|-", help="write the result as JSON; -: to stdout, not the text")
     return parser
@@ -75,17 +76,22 @@ def parse_array(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def in_core(gemm: Gemm, array: SystolicArray, machine: str = CORE_MACHINE) -> dict[str, Any]:
+def in_core(
+    gemm: Gemm, array: SystolicArray, machine: str = CORE_MACHINE, cores: int = 1, hbm: int = 1
+) -> dict[str, Any]:
     """Cycles, utilisation and HBM traffic of the product as a program; raises ConfigError.
 
+    `cores` arrays share the columns; the memory and the cores' ports are `hbm` times as wide as the machine's.
+
     The core's tensor unit streams rows against weights that the next tile's replace meanwhile: a
-    weight-stationary square array with double buffering, which is what `array` must be.
+    weight-stationary square array with double buffering, which is what `array` must be. Nothing is replayed, so that
+    refreshes come when they are due.
     """
     if array.dataflow != "ws" or not array.double_buffer or array.rows != array.columns:
         raise ConfigError("--mode core", "another array", "a square one, --dataflow ws --weight-double-buffer")
-    params = sized(load_machine(machine), array.rows)
-    result = simulate(gemm_program(gemm, params), params)
-    peak = array.rows * array.columns * result.cycles
+    params = sized(load_machine(machine), array.rows, cores, hbm)
+    result = simulate(gemm_program(gemm, params), params, replay=False)
+    peak = cores * array.rows * array.columns * result.cycles
     return {
         "cycles": result.cycles,
         "utilisation": gemm.macs / peak,
@@ -94,10 +100,12 @@ def in_core(gemm: Gemm, array: SystolicArray, machine: str = CORE_MACHINE) -> di
     }
 
 
-def sized(params: MachineParams, side: int) -> MachineParams:
-    """The machine with an array of `side` x `side`."""
+def sized(params: MachineParams, side: int, cores: int = 1, hbm: int = 1) -> MachineParams:
+    """The machine with `cores` arrays of `side` x `side`, its memory and the cores' ports `hbm` times as wide."""
     core = attrs.evolve(params.core, mlen=side, vlen=side, blen=side, hlen=side)
-    return attrs.evolve(params, core=core)
+    memory = attrs.evolve(params.memory, channels=hbm * params.memory.channels)
+    noc = attrs.evolve(params.noc, core_port_bytes_per_cycle=hbm * params.noc.core_port_bytes_per_cycle)
+    return attrs.evolve(params, core=core, cores=cores, memory=memory, noc=noc)
 
 
 def _text(found: dict[str, Any]) -> str:
