@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import attrs
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 import archsim
 from archsim.isa.program import Program
 from tests.workloads.plain_model import Plain, random_weights
+from workloads.experts import Experts
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.layout import Layout
@@ -40,11 +44,30 @@ MODELS = {
 }
 
 
-def made(shape: ModelShape, cache: str) -> tuple[Program, Layout]:
+MIXTURE = Experts(count=16, top_k=4, ffn=32)
+SIGMOID = {"scores": "sigmoid", "normalized": True, "scale": 2.5}
+MIXTURES = {
+    "softmax": attrs.evolve(BASE, experts=MIXTURE),
+    "sigmoid": attrs.evolve(BASE, experts=attrs.evolve(MIXTURE, **SIGMOID)),
+    "bias": attrs.evolve(BASE, experts=attrs.evolve(MIXTURE, bias=True, **SIGMOID), qk_norm=True),
+    "groups": attrs.evolve(BASE, experts=attrs.evolve(MIXTURE, groups=4, top_groups=2, bias=True, **SIGMOID)),
+    "shared": attrs.evolve(BASE, experts=attrs.evolve(MIXTURE, shared_ffn=48)),
+    "first_dense": attrs.evolve(BASE, layers=3, experts=attrs.evolve(MIXTURE, first_dense=1, shared_ffn=32)),
+    "several_blocks": attrs.evolve(
+        BASE, layers=1, hidden=320, heads=4, experts=attrs.evolve(MIXTURE, count=6, ffn=288, top_k=2)
+    ),
+    "like_llada2": attrs.evolve(
+        BASE, layers=3, qk_norm=True, rotary_dim=16,
+        experts=attrs.evolve(MIXTURE, groups=8, top_groups=4, bias=True, first_dense=1, shared_ffn=32, **SIGMOID),
+    ),
+}  # fmt: skip
+
+
+def made(shape: ModelShape, cache: str, routing: str | None = None) -> tuple[Program, Layout]:
     schedule = build_schedule(
         "llada", prompt=PROMPT, gen=GEN, block=BLOCK, steps=STEPS, cache=cache, batch=BATCH
     )
-    return lower_with_layout(shape, schedule, view_of(TINY), FLOAT_OPTIONS)
+    return lower_with_layout(shape, schedule, view_of(TINY), attrs.evolve(FLOAT_OPTIONS, routing=routing))
 
 
 def prompts(shape: ModelShape) -> np.ndarray:
@@ -83,6 +106,48 @@ def test_tokens_are_those_of_the_plain_model(name: str, cache: str) -> None:
     assert tokens_of(state.cores[0].ints, layout).tolist() == canvas.tolist()
     np.testing.assert_allclose(spilled(archsim.dump_tensors(state), layout), logits, atol=2e-3)
     assert not (canvas == shape.mask_id).any()
+
+
+def record(model: Plain, path: Path) -> None:
+    """Write down what experts the model has chosen."""
+    layers = range(model.shape.dense_layers, model.shape.layers)
+    lines = []
+    for index, chosen in enumerate(model.routed):
+        forward, layer = divmod(index, len(layers))
+        experts = chosen.reshape(-1, chosen.shape[-1]).tolist()
+        lines.append(json.dumps({"forward": forward, "layer": layers[layer], "experts": experts}))
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize("cache", ["none", "dual"])
+@pytest.mark.parametrize("name", MIXTURES)
+def test_mixtures_compute_what_the_plain_model_computes(name: str, cache: str, tmp_path: Path) -> None:
+    shape = MIXTURES[name]
+    weights = random_weights(shape, 4)
+    model = Plain(shape, weights)
+    canvas, logits = wanted(model, cache)
+    record(model, tmp_path / "routing.jsonl")
+    program, layout = made(shape, cache, str(tmp_path / "routing.jsonl"))
+    state = archsim.new_state(program, TINY, "fp32")
+    archsim.load_tensors(state, image(layout, weights, canvases(shape)))
+    archsim.execute(state)
+    assert tokens_of(state.cores[0].ints, layout).tolist() == canvas.tolist()
+    np.testing.assert_allclose(spilled(archsim.dump_tensors(state), layout), logits, atol=2e-3)
+
+
+def test_experts_outside_the_list_are_not_computed(tmp_path: Path) -> None:
+    shape, path = MIXTURES["softmax"], tmp_path / "routing.jsonl"
+    model = Plain(shape, random_weights(shape, 4))
+    logits = wanted(model, "none")[1]
+    record(model, path)
+    moved = [{**line, "experts": [[(e + 1) % 16 for e in row] for row in line["experts"]]}
+             for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())]  # fmt: skip
+    path.write_text("\n".join(map(json.dumps, moved)), encoding="utf-8")
+    program, layout = made(shape, "none", str(path))
+    state = archsim.new_state(program, TINY, "fp32")
+    archsim.load_tensors(state, image(layout, random_weights(shape, 4), canvases(shape)))
+    archsim.execute(state)
+    assert np.abs(spilled(archsim.dump_tensors(state), layout) - logits).max() > 0.1
 
 
 def test_each_feature_changes_the_logits() -> None:

@@ -48,11 +48,14 @@ def add_lowering_options(parser: argparse.ArgumentParser | argparse._ArgumentGro
         "--sampling", type=parse_sampling, metavar="WORD[=X],...",
         help="score (confidence, margin, entropy, random), temperature=T, top-p=P, threshold=X, factor=X, chunk=N",
     )  # fmt: skip
+    parser.add_argument("--routing", metavar="FILE", help="recorded choices of experts, as JSON lines")
+    parser.add_argument("--routing-seed", type=int, metavar="N", help="seed of choices of experts, without a file")
 
 
 def given_lowering_options(args: argparse.Namespace) -> LoweringOptions:
     """The options that the command line set; raises WorkloadError for what cannot be lowered."""
-    given: dict[str, Any] = {name: getattr(args, name) for name in (*_FORMATS, *_CHOICES, "sampling")}
+    names = (*_FORMATS, *_CHOICES, "sampling", "routing", "routing_seed")
+    given: dict[str, Any] = {name: getattr(args, name) for name in names}
     return LoweringOptions(**{name: value for name, value in given.items() if value is not None})
 
 

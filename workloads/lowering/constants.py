@@ -5,10 +5,23 @@ from __future__ import annotations
 import math
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import F_CUBIC, F_EPSILON, F_HEAD, F_LINEAR, F_MEAN, F_ONE, F_SHARE
+from workloads.lowering.context import (
+    F_CUBIC,
+    F_EPSILON,
+    F_HEAD,
+    F_HUGE,
+    F_LINEAR,
+    F_MEAN,
+    F_ONE,
+    F_SCALE,
+    F_SHARE,
+    F_TINY,
+)
 from workloads.shape import ModelShape
 
 _ONE, _RESULT, _NUMERATOR = 1, 2, 3
+HUGE = 2.0**96
+"""More than any score divided by the least difference of two; its inverse is a number too."""
 _GELU = ((F_LINEAR, 15958, 10000), (F_CUBIC, 71355, 1000000))
 """GELU by tanh is x / (1 + exp(-x (a + b x^2))): a = 2 sqrt(2 / pi), b = 0.044715 a, as ratios of integers."""
 
@@ -25,6 +38,9 @@ def emit_constants(b: Builder, model: ModelShape, cores: int) -> None:
     if model.mlp == "gelu":
         for word, numerator, denominator in _GELU:
             emit_ratio(b, word, numerator, denominator)
+    if model.experts is not None:
+        for word, factor in ((F_HUGE, HUGE), (F_TINY, 1 / HUGE), (F_SCALE, model.experts.scale)):
+            emit_value(b, factor, word)
 
 
 def emit_ratio(b: Builder, word: int, numerator: int, denominator: int) -> None:

@@ -16,14 +16,18 @@ from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import VectorPlan
 from workloads.lowering.weights import Rows, Stream
 
-A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL, A_PREVIOUS = range(6)
+A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL, A_PREVIOUS, A_EXPERTS = range(7)
 """HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows,
-logits of the forward before."""
+logits of the forward before, the layer's routed experts."""
 
 F_ONE, F_MEAN, F_EPSILON, F_SHARE, F_HEAD, F_LINEAR, F_CUBIC = range(7)
 """FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores, 1 / head_dim, factors of GELU."""
 F_SAMPLING = 7
 """First of the constants of a sampling variant."""
+F_HUGE, F_TINY = 14, 15
+"""A huge power of two and its inverse, for the choice of experts."""
+F_SCALE = F_LINEAR
+"""What their scores are multiplied by; no model has both experts and GELU."""
 FP_SCRATCH = 16
 """First FP_MEM word that is free for sampling."""
 
@@ -99,6 +103,20 @@ class Cell:
     """Random draws so far, each of a row of logits or of a sequence's rows."""
     LOGIT_PAGES = 44
     """Pages of the logits of this forward and of the one before, where those are kept."""
+    PAGES = 33
+    """Address of the page of the current layer's experts. This and what follows: one core only, so no peers."""
+    ROUTE = 34
+    """Address of the next word that points to a list of experts and their rows."""
+    ENTRY = 35
+    """Address of the current expert's entry in the list."""
+    ROWS_AT = 36
+    """Address of the current expert's rows."""
+    EXPERT_ROWS = 37
+    """Number of them."""
+    EXPERT = 38
+    """Element at which the current expert's matrices begin."""
+    NEXT_EXPERT = 39
+    """The same of the expert after it."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
@@ -128,6 +146,10 @@ class Tensors:
     logits: Tensor | None
     policy: Tensor | None = None
     """The network behind sampling that chooses rows."""
+    mixtures: Tensor | None = None
+    """Matrices that all rows meet, of the layers with experts; `layers` are then those of the others."""
+    experts: Tensor | None = None
+    """Routed experts of those layers."""
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +167,8 @@ class Tiling:
     last_vectors: VectorPlan
     projections: tuple[Plan, Plan]
     rest: tuple[Plan, Plan]
+    mixture_rest: tuple[Plan, Plan] | None
+    """The same of layers with experts."""
 
 
 @attrs.frozen(kw_only=True)
@@ -155,6 +179,20 @@ class Listed:
     tokens: int
     pitch: int
     """Words from one sequence's tokens to the next one's."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Mixture:
+    """Layers of experts: the plan of what all rows meet, and the stream of experts, of which the last one ends it."""
+
+    layer_plan: Plan
+    stream: Stream
+    expert_plan: Plan
+    last_plan: Plan
+    pages: int
+    """INT_MEM address of the first such layer's page."""
+    elements: int
+    """Elements of one expert."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -191,6 +229,8 @@ class Context:
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None
     """Where rows go through the layers in tiles; `kind` and `vectors` are then those of a full tile."""
+    mixture: Mixture | None = None
+    """Where layers have experts."""
     last_tile: bool = False
     first_row: int = 0
     """First query row of a causal tile, counted from the forward's first."""

@@ -48,6 +48,15 @@ def columns(total: int, vlen: int, multiple: int) -> Columns:
 
 
 @attrs.frozen(kw_only=True)
+class MixtureDims:
+    """A mixture of experts: the router's scores in one vector, inner rows of one expert and of the shared ones."""
+
+    router: Columns
+    expert: Columns
+    shared: Columns | None
+
+
+@attrs.frozen(kw_only=True)
 class Dims:
     """One core's share of the model.
 
@@ -69,6 +78,7 @@ class Dims:
     head_tiles: int
     weight_share: float = 1.0
     """Elements stored for each weight of the layers: below 1 where weights are left out and the others indexed."""
+    mixture: MixtureDims | None = None
     ffn_parts: int = 1
     """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
 
@@ -95,6 +105,11 @@ class Dims:
     @property
     def row_vectors(self) -> int:
         """Vectors of a layer that rows are added to or multiplied by."""
+        return self.router_bias + (self.model.experts is not None and self.model.experts.bias)
+
+    @property
+    def router_bias(self) -> int:
+        """The router's bias among them, where there is one."""
         return self.biases + 2 * self.model.qk_norm
 
     @property
@@ -131,6 +146,8 @@ def head_lanes(model: ModelShape, hlen: int) -> list[int]:
 def make_dims(model: ModelShape, view: MachineView) -> Dims:
     """Split the model over the machine's cores and vectors; raises WorkloadError where it does not divide."""
     _check(model, view)
+    mixture = _mixture_dims(model, view)
+    inner = model.ffn if mixture is None or model.dense_layers else mixture.expert.padded
     heads, kv_heads = model.heads // view.cores, model.kv_heads // view.cores
     per_vector = view.heads_per_vector
     groups, kv_groups = ceil_div(heads, per_vector), ceil_div(kv_heads, per_vector)
@@ -147,12 +164,13 @@ def make_dims(model: ModelShape, view: MachineView) -> Dims:
         hidden=columns(model.hidden, view.vlen, view.blen),
         q=Columns(groups, q_heads * view.hlen),
         kv=Columns(kv_groups, kv_per_group * view.hlen),
-        ffn=columns(model.ffn // view.cores, view.vlen, view.blen),
+        ffn=columns(inner // view.cores, view.vlen, view.blen),
         q_heads=q_heads,
         kv_heads=kv_per_group,
         chunks=core_chunks * view.cores,
         core_chunks=core_chunks,
         head_tiles=all_tiles if view.cores == 1 else core_chunks * (view.vlen // view.blen),
+        mixture=mixture,
     )
     for group in range(groups):
         last = min((group + 1) * q_heads, heads) - 1
@@ -162,12 +180,29 @@ def make_dims(model: ModelShape, view: MachineView) -> Dims:
     return dims
 
 
+def _mixture_dims(model: ModelShape, view: MachineView) -> MixtureDims | None:
+    experts = model.experts
+    if experts is None:
+        return None
+    where = f"model {model.name} on {view.name}"
+    if view.cores > 1:
+        raise WorkloadError(f"{where}: a mixture of experts on {view.cores} cores; expected 1 core")
+    uneven = experts.groups > 1 and view.vlen % (experts.count // experts.groups)
+    if experts.count > view.vlen or uneven:
+        found = f"{experts.count} experts in {experts.groups} groups"
+        hint = f"at most as many as lanes, and groups that divide the {view.vlen} lanes"
+        raise WorkloadError(f"{where}: {found}; expected {hint}")
+    return MixtureDims(
+        router=columns(experts.count, view.vlen, view.blen),
+        expert=columns(experts.ffn, view.vlen, view.blen),
+        shared=columns(experts.shared_ffn, view.vlen, view.blen) if experts.shared_ffn else None,
+    )
+
+
 def _check(model: ModelShape, view: MachineView) -> None:
     where = f"model {model.name} on {view.name}"
     if model.head_dim > view.hlen:
         raise WorkloadError(f"{where}: head_dim {model.head_dim}; expected at most the machine's hlen {view.hlen}")
-    if model.experts is not None:
-        raise WorkloadError(f"{where}: a mixture of experts; expected a model with MLPs")
     for name in ("heads", "kv_heads", "ffn"):
         value = getattr(model, name)
         if value % view.cores:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from workloads.lowering import norms
+from workloads.lowering.builder import Count
 from workloads.lowering.context import F_CUBIC, F_LINEAR, F_ONE, Context
+from workloads.lowering.dims import Columns
 from workloads.lowering.parallel import Reduction, split_residual
+from workloads.lowering.stages import SHARED
 from workloads.lowering.weights import Rows
 
 _ONE, _LINEAR, _CUBIC = 1, 2, 3
@@ -21,42 +26,60 @@ def output_projection(c: Context) -> None:
 
 def feed_forward(c: Context) -> None:
     """x += inner @ down by parts of the inner blocks; inner is silu(normed @ gate) * (normed @ up), or gelu(up)."""
-    v = c.vectors
     c.phase("ffn")
     split_residual(c)
     spans = c.dims.ffn_spans
     for part, span in enumerate(spans):
-        for block in span:
-            _inner(c, block, v.gate + (block - span[0]) * v.rows)
-        source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
-        _project(c, f"down{part}", source, last=part == len(spans) - 1)
+        _span(c, "", part, span, last=part == len(spans) - 1)
 
 
-def _inner(c: Context, block: int, gate: int) -> None:
+def shared_experts(c: Context, inner: Columns) -> None:
+    """The same through the experts that take every row; normalised rows are kept, and squares left to add."""
+    c.phase("shared_experts")
+    _span(c, SHARED, 0, range(inner.blocks), last=False)
+
+
+def _span(c: Context, prefix: str, part: int, span: range, *, last: bool) -> None:
+    """x += inner @ down for some of the inner blocks."""
+    v = c.vectors
+    for block in span:
+        _inner(c, prefix, block, v.gate + (block - span[0]) * v.rows)
+    source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
+    _project(c, f"{prefix}down{part}", source, last=last)
+
+
+def _inner(c: Context, prefix: str, block: int, gate: int) -> None:
     """One inner block, from normalised rows to `gate`."""
     v = c.vectors
     normed = c.activations(v.normed)
     if c.dims.model.mlp == "gelu":
-        c.stream.gemm(f"up{block}", normed, gate)
+        c.stream.gemm(f"{prefix}up{block}", normed, gate)
         _activate(c, gate, gelu=True)
         return
-    c.stream.gemm(f"gate{block}", normed, gate)
+    c.stream.gemm(f"{prefix}gate{block}", normed, gate)
     _activate(c, gate)
-    c.stream.gemm(f"up{block}", normed, v.up)
+    c.stream.gemm(f"{prefix}up{block}", normed, v.up)
     c.b.v_rows(c.all_rows)
     c.b.emit("V_MUL_VV", c.v(gate), c.v(gate), c.v(v.up))
 
 
 def _activate(c: Context, gate: int, *, gelu: bool = False) -> None:
     """gate *= 1 / (1 + exp(-y)), in parts of as many rows as the scratch rows; y is gate, or GELU's cubic of it."""
-    b, v = c.b, c.vectors
+    v = c.vectors
+    parts = [(start, c.part(start, v.scratch_rows, v.rows)) for start in range(0, v.rows, v.scratch_rows)]
+    activate(c, gate, parts, gelu=gelu)
+
+
+def activate(c: Context, gate: int, parts: Sequence[tuple[int, Count]], *, gelu: bool = False) -> None:
+    """The same for `parts`, first row and number of rows of each."""
+    b = c.b
     b.emit("S_LD_FP", _ONE, 0, F_ONE)
     if gelu:
         b.emit("S_LD_FP", _LINEAR, 0, F_LINEAR)
         b.emit("S_LD_FP", _CUBIC, 0, F_CUBIC)
-    for start in range(0, v.rows, v.scratch_rows):
-        b.v_rows(c.part(start, v.scratch_rows, v.rows))
-        scratch, part = c.v(v.scratch), c.v(gate + start)
+    for start, count in parts:
+        b.v_rows(count)
+        scratch, part = c.v(c.vectors.scratch), c.v(gate + start)
         if gelu:
             b.emit("V_MUL_VV", scratch, part, part)
             b.emit("V_MUL_VF", scratch, scratch, _CUBIC)

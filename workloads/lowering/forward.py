@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
-from workloads.lowering.context import A_KV, A_TABLES, LAYER_ROW, Cell, Context
+from workloads.lowering.context import A_EXPERTS, A_KV, A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.likelihood import add_given, first_word
+from workloads.lowering.mixture import mixture as route
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.stability import STABILITY, swap_logits
@@ -63,7 +64,7 @@ def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
         _layers(c)
     else:
         tiled_embed(c)
-        _layer_loop(c, lambda: tiled_layer(c))
+        _layer_loop(c, lambda experts: tiled_layer(c, mixture=experts))
     if plan is not None:
         head_norm(c)
         lm_head(c, plan)
@@ -219,45 +220,70 @@ def _layers(c: Context) -> None:
     c.phase("norm")
     for block in range(c.dims.hidden.blocks):
         norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
-    _layer_loop(c, lambda: _layer(c))
+    _layer_loop(c, lambda experts: _layer(c, mixture=experts))
 
 
-def _layer_loop(c: Context, body: Callable[[], None]) -> None:
-    """All layers: their bases and biases, then what `body` emits."""
+def _layer_loop(c: Context, body: Callable[[bool], None]) -> None:
+    """All layers: their bases and biases, then what `body` emits, given whether they have experts."""
     b = c.b
     with b.reg(c.table) as row:
         b.store(row, Cell.LAYER)
-    b.store(b.const(c.first_layer * c.dims.biases * c.dims.view.vlen), Cell.BIAS)
-    with b.loop(c.layers):
-        with b.reg() as page:
-            b.load(page, Cell.LAYER)
-            b.emit("S_LD_INT", page, page, 1)
-            b.emit("C_SET_ADDR_PAGE", A_KV, page)
-        if c.tensors.bias:
-            _load_biases(c)
-        body()
-        with b.reg() as value:
-            b.load(value, Cell.LAYER)
-            b.add(value, LAYER_ROW)
-            b.store(value, Cell.LAYER)
-            b.load(value, Cell.SLOT)
-            b.add(value, _layer_slots(c))
-            b.store(value, Cell.SLOT)
+    b.store(b.const(c.first_layer * c.dims.row_vectors * c.dims.view.vlen), Cell.BIAS)
+    dense = c.layers if c.mixture is None else c.dims.model.dense_layers
+    if dense:
+        with b.loop(dense):
+            _one_layer(c, lambda: body(False))  # noqa: FBT003
+    if c.mixture is not None:
+        with b.reg(c.mixture.pages) as page:
+            b.store(page, Cell.PAGES)
+        with b.loop(c.layers - dense):
+            _find_experts(c)
+            _one_layer(c, lambda: body(True))  # noqa: FBT003
     with b.reg() as slot:
         b.load(slot, Cell.SLOT)
         b.emit("S_SUB_INT", slot, slot, b.const(c.layers * _layer_slots(c)))
         b.store(slot, Cell.SLOT)
 
 
-def _layer(c: Context) -> None:
+def _one_layer(c: Context, body: Callable[[], None]) -> None:
+    """A layer's bases and biases, what `body` emits, and the step to the next layer."""
+    b = c.b
+    with b.reg() as page:
+        b.load(page, Cell.LAYER)
+        b.emit("S_LD_INT", page, page, 1)
+        b.emit("C_SET_ADDR_PAGE", A_KV, page)
+    if c.tensors.bias:
+        _load_biases(c)
+    body()
+    with b.reg() as value:
+        b.load(value, Cell.LAYER)
+        b.add(value, LAYER_ROW)
+        b.store(value, Cell.LAYER)
+        b.load(value, Cell.SLOT)
+        b.add(value, _layer_slots(c))
+        b.store(value, Cell.SLOT)
+
+
+def _find_experts(c: Context) -> None:
+    """Point the address register at the layer's routed experts."""
+    b = c.b
+    with b.reg() as place, b.reg() as page:
+        b.load(place, Cell.PAGES)
+        b.emit("S_LD_INT", page, place, 0)
+        b.emit("C_SET_ADDR_PAGE", A_EXPERTS, page)
+        b.add(place, 1)
+        b.store(place, Cell.PAGES)
+
+
+def _layer(c: Context, *, mixture: bool) -> None:
     """One layer. The sums of squares of its rows are there already: the layer before left them."""
     v = c.vectors
     c.phase("norm")
     norms.finish(c, c.activations(v.x), v.normed)
-    c.stream.begin(c.layer_plan)
+    c.stream.begin(c.mixture.layer_plan if mixture and c.mixture is not None else c.layer_plan)
     attention(c)
     output_projection(c)
-    feed_forward(c)
+    (route if mixture else feed_forward)(c)
     c.stream.end()
 
 

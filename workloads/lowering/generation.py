@@ -14,6 +14,7 @@ from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, make_rounds
 from workloads.lowering.constants import emit_constants
 from workloads.lowering.context import (
+    A_EXPERTS,
     A_LOGITS,
     A_SPILL,
     A_WEIGHTS,
@@ -23,6 +24,7 @@ from workloads.lowering.context import (
     Cell,
     Context,
     Listed,
+    Mixture,
     Tiling,
 )  # fmt: skip
 from workloads.lowering.dims import make_dims
@@ -31,15 +33,25 @@ from workloads.lowering.head import sampling_plan
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
-from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, head_plans, place_tensors, plan_matrix
-from workloads.lowering.networks import find_networks
+from workloads.lowering.memory import (
+    Extent,
+    MatrixPlan,
+    cache_rows,
+    head_plans,
+    layer_sorts,
+    place_tensors,
+    plan_matrix,
+)
+from workloads.lowering.networks import find_networks, refuse_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.recording import read_recording
+from workloads.lowering.routing import RoutingPlan, plan_routing
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stability import STABILITY
-from workloads.lowering.stages import HEAD, POLICY, Plan, layer_stage, split_layer
-from workloads.lowering.tables import Tables, make_tables, route
+from workloads.lowering.stages import HEAD, POLICY, Plan, expert_stage, layer_stage, split_layer
+from workloads.lowering.tables import Tables, make_tables, route, with_routing
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
 from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
@@ -108,9 +120,47 @@ class _Generation:
             self.dims, self.rounds, self.tensors, self.sequences, pitch, self.networks,
             static=options.kv_scheme == "static", seed=options.seed,
         )  # fmt: skip
+        self._routing()
         self.b = Builder()
-        self.layer_plan = Plan(layer_stage(self.dims), self.matrix.depth)
+        self.layer_plan = Plan(layer_stage(self.dims, mixture=layer_sorts(self.dims)[0]), self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
+        self.mixture = self._mixture()
+
+    def _mixture(self) -> Mixture | None:
+        dims, depth, own = self.dims, self.matrix.depth, self.matrix.expert_depth
+        if dims.mixture is None:
+            return None
+        stage = expert_stage(dims)
+        base = depth * dims.view.tile_elements * self.options.weight_format.cells
+        return Mixture(
+            layer_plan=Plan(layer_stage(dims, mixture=True), depth),
+            stream=Stream(
+                self.b, dims, self.options.weight_format, own, self._switch, A_EXPERTS, base=base, origin=self._origin
+            ),
+            expert_plan=Plan(stage, own, stage), last_plan=Plan(stage, own, ends=True),
+            pages=self.tables.pages, elements=stage.elements,
+        )  # fmt: skip
+
+    def _origin(self, register: int, following: bool) -> None:
+        """Add to the register the element at which the current (or following) expert's matrices begin."""
+        with self.b.reg() as start:
+            self.b.load(start, Cell.NEXT_EXPERT if following else Cell.EXPERT)
+            self.b.emit("S_ADD_INT", register, register, start)
+
+    def _routing(self) -> None:
+        """Choose experts, and add the lists of them to INT_MEM."""
+        self.routing: RoutingPlan | None = None
+        experts = self.dims.model.experts
+        if experts is None:
+            return
+        refuse_networks(self.dims.model, self.networks, self.forwards)
+        room = self.dims.view.int_words - self.tables.end - self.dims.model.layers
+        file = self.options.routing
+        self.routing = plan_routing(
+            self.dims, self.rounds, self.vectors, room, seed=self.options.routing_seed,
+            recording=read_recording(file, experts) if file is not None else None,
+        )  # fmt: skip
+        self.tables = with_routing(self.tables, self.routing, self.tensors, self.dims.view.vlen)
 
     def _weight_share(self) -> float:
         shares = {kind.weight_share(self.options.weight_format.bits) for kind in self.rounds.classes}
@@ -204,6 +254,7 @@ class _Generation:
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
             first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,
+            mixture=self.mixture,
         )  # fmt: skip
 
     def _listed(self, kind: ForwardClass) -> Listed | None:
@@ -214,6 +265,7 @@ class _Generation:
     def _tiling(self, kind: ForwardClass, vectors: VectorPlan) -> Tiling:
         """Row tiles of a class, the last of which may be shorter."""
         projections, rest = split_layer(self.dims)
+        other = split_layer(self.dims, mixture=True)[1] if self.dims.mixture is not None else None
         depth = self.matrix.depth
         last = attrs.evolve(kind, q_rows=kind.q_rows - (vectors.tiles - 1) * vectors.rows)
         return Tiling(
@@ -224,6 +276,7 @@ class _Generation:
             last_vectors=plan_vectors(self.dims, last, 1, MASKS + self.sequences),
             projections=(Plan(projections, depth, projections), Plan(projections, depth, rest)),
             rest=(Plan(rest, depth, rest), Plan(rest, depth)),
+            mixture_rest=(Plan(other, depth, other), Plan(other, depth)) if other is not None else None,
         )
 
     def program(self, schedule: Schedule) -> Program:
@@ -240,6 +293,7 @@ class _Generation:
                 **schedule.describe(),
                 "committed_source": schedule.commit_source or "static",
                 "restream": self._restream(passes),
+                **({"routing": self.routing.describe(model.experts)} if self.routing and model.experts else {}),
             },
             requires=self._requires(),
             seed=options.seed,
@@ -251,7 +305,7 @@ class _Generation:
             int_mem=self.tables.images,
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
-            ideal=ideal_work(self.dims, options, self.rounds, passes),
+            ideal=ideal_work(self.dims, options, self.rounds, passes, self._expert_totals()),
             notes=(
                 *evidence_notes(schedule),
                 *program_notes(options, self.forwards, passes, self.networks, self.matrix.depth),
@@ -265,6 +319,9 @@ class _Generation:
             dims=self.dims, options=self.options, tensors=self.tensors, tables=self.tables,
             sequences=self.sequences, positions=self.extent.positions, scale_offset=self.hbm.scale_offset,
         )  # fmt: skip
+
+    def _expert_totals(self) -> dict[int, tuple[int, int, int]]:
+        return self.routing.totals(self.dims.view.blen) if self.routing is not None else {}
 
     def _restream(self, passes: dict[ForwardClass, tuple[int, int]]) -> dict[str, int]:
         return {kind.kind: groups * tiles for kind, (groups, tiles) in passes.items()}

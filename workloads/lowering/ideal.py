@@ -23,25 +23,53 @@ _MLP = {"swiglu": 11, "gelu": 17}
 """Negate, exp, add, reciprocal, two products; with GELU three products more and one sum, and no gate's product."""
 _COMPARE = 12
 """Subtract 2, product 2, sum 8."""
-_HEAD_NORM, _CENTRE = 14, 10
-"""Square 2 + sum 8 + scale 2 + gain 2; sum 8 + subtract 2, which a layer norm does beyond the other's."""
+_HEAD_NORM, _CENTRE, _ROUTER = 14, 10, 7
+"""Square 2 + sum 8 + scale 2 + gain 2; sum 8 + subtract 2, which a layer norm does beyond the other's; negate 2 +
+exp 1 + add 2 + reciprocal 2 for a row's scores of experts."""
 
 
 def ideal_work(
-    dims: Dims, options: LoweringOptions, rounds: Rounds, passes: dict[ForwardClass, tuple[int, int]]
+    dims: Dims,
+    options: LoweringOptions,
+    rounds: Rounds,
+    passes: dict[ForwardClass, tuple[int, int]],
+    routed: dict[int, tuple[int, int, int]],
 ) -> dict[str, dict[str, int]]:
-    """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue."""
+    """Work amounts per step kind and in total: tensor_cycles, vector_cycles, hbm_bytes, noc_bytes, issue.
+
+    `routed`: by forward, experts fetched, row tiles and rows of experts over all layers, where layers have experts.
+    """
     out: dict[str, dict[str, int]] = {}
     cache: dict[tuple[ForwardClass, int, int, int, int, int], dict[str, int]] = {}
     for forward, kind in zip(rounds.forwards, rounds.kinds, strict=True):
         key = (kind, forward.kv_rows, forward.q_rows, forward.head_rows, forward.sampled_rows, forward.policy_rows)
         if key not in cache:
             cache[key] = _work(dims, options, forward, passes[kind])
+        work = _with_experts(dims, options, cache[key], routed.get(forward.index, (0, 0, 0)))
         for step in (forward.kind, "total"):
-            amounts = out.setdefault(step, dict.fromkeys(cache[key], 0))
-            for name, value in cache[key].items():
+            amounts = out.setdefault(step, dict.fromkeys(work, 0))
+            for name, value in work.items():
                 amounts[name] += value
     return out
+
+
+def _with_experts(
+    dims: Dims, options: LoweringOptions, work: dict[str, int], routed: tuple[int, int, int]
+) -> dict[str, int]:
+    """The work of a forward and that of its routed experts."""
+    experts, view, model = dims.model.experts, dims.view, dims.model
+    if experts is None:
+        return work
+    fetched, tiles, rows = routed
+    inner, hidden = ceil_div(experts.ffn, view.blen), ceil_div(model.hidden, view.blen)
+    blocks = ceil_div(model.hidden, view.mlen)
+    each = view.blen * (2 * blocks * inner + ceil_div(experts.ffn, view.mlen) * hidden)
+    vector = _MLP["swiglu"] * ceil_div(experts.ffn, view.vlen) + _ADD * ceil_div(model.hidden, view.vlen)
+    return work | {
+        "tensor_cycles": work["tensor_cycles"] + tiles * each,
+        "vector_cycles": work["vector_cycles"] + rows * vector,
+        "hbm_bytes": work["hbm_bytes"] + options.weight_format.total_bytes(fetched * model.expert_weights),
+    }
 
 
 def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> dict[str, int]:
@@ -59,6 +87,14 @@ def _layers(dims: Dims, forward: Forward) -> int:
     return forward.layers or dims.model.layers
 
 
+def _mlps(dims: Dims, forward: Forward) -> list[tuple[int, int]]:
+    """Layers and widths of the MLPs that all rows go through: a layer of experts has the shared ones."""
+    model = dims.model
+    if model.experts is None:
+        return [(_layers(dims, forward), model.ffn)]
+    return [(model.dense_layers, model.ffn), (model.layers - model.dense_layers, model.experts.shared_ffn)]
+
+
 def _tensor(dims: Dims, forward: Forward) -> int:
     """Tiles of BLEN cycles: GEMMs of all rows, packed-head attention by sequence, LM head."""
     model, view = dims.model, dims.view
@@ -70,9 +106,11 @@ def _tensor(dims: Dims, forward: Forward) -> int:
     def blocks(width: int) -> int:
         return ceil_div(width, view.mlen)
 
-    inner = (MLPS[model.mlp] - 1) * columns(model.ffn)
-    layer = blocks(model.hidden) * (columns(model.q_width) + 2 * columns(model.kv_width) + inner)
-    layer += (blocks(model.q_width) + blocks(model.ffn)) * columns(model.hidden)
+    def mlp(width: int) -> int:
+        return (MLPS[model.mlp] - 1) * blocks(model.hidden) * columns(width) + blocks(width) * columns(model.hidden)
+
+    layer = blocks(model.hidden) * (columns(model.q_width) + 2 * columns(model.kv_width))
+    layer += blocks(model.q_width) * columns(model.hidden)
     key_tiles = ceil_div(forward.kv_rows, view.hlen)
     pairs = ceil_div(forward.q_rows, view.blen) * key_tiles
     if forward.kind == "prefill":
@@ -82,7 +120,11 @@ def _tensor(dims: Dims, forward: Forward) -> int:
     head = blocks(model.hidden) * columns(model.vocab) * ceil_div(forward.head_rows * forward.sequences, view.blen)
     policy = ceil_div(forward.policy_parameters, model.hidden * view.blen) * blocks(model.hidden)
     policy *= ceil_div(forward.policy_rows * forward.sequences, view.blen)
-    return view.blen * (_layers(dims, forward) * (layer * row_tiles + attention) + head + policy)
+    inner = sum(layers * mlp(width) for layers, width in _mlps(dims, forward))
+    if model.experts is not None:
+        inner += (model.layers - model.dense_layers) * blocks(model.hidden) * columns(model.experts.count)
+    every = _layers(dims, forward) * (layer * row_tiles + attention)
+    return view.blen * (every + inner * row_tiles + head + policy)
 
 
 def _vector(dims: Dims, forward: Forward) -> int:
@@ -100,12 +142,15 @@ def _vector(dims: Dims, forward: Forward) -> int:
     layer = rows * (2 * (norm + _ADD) * vectors(model.hidden))
     turned = _ROPE + (_HEAD_NORM if model.qk_norm else 0)
     layer += rows * turned * (vectors(model.q_width) + vectors(model.kv_width))
-    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width) + rows * _MLP[model.mlp] * vectors(model.ffn)
+    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width)
+    inner = sum(layers * rows * _MLP[model.mlp] * vectors(width) for layers, width in _mlps(dims, forward))
+    if model.experts is not None:
+        inner += (model.layers - model.dense_layers) * rows * _ROUTER
     sampled = forward.sampled_rows * forward.sequences * vectors(model.vocab)
     greedy = forward.kind in ("prefill", "decode") and forward.score != LIKELIHOOD
     sampling = (4 if greedy else _SAMPLE) + 4 * (forward.draws - 1)
     compared = _COMPARE * forward.compared_rows * forward.sequences * vectors(model.vocab)
-    return _layers(dims, forward) * layer + sampled * sampling + compared
+    return _layers(dims, forward) * layer + inner + sampled * sampling + compared
 
 
 def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> int:
@@ -113,7 +158,11 @@ def _hbm(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[i
     model = dims.model
     groups, tiles = passes
     head = model.head_weights if forward.head_rows else 0
-    layers = _layers(dims, forward) * math.ceil(model.layer_weights * dims.weight_share) * tiles
+    matrices = _layers(dims, forward) * model.layer_weights
+    if model.experts is not None:
+        mixtures = model.layers - model.dense_layers
+        matrices = model.dense_layers * model.layer_weights + mixtures * model.expert_layer_weights
+    layers = math.ceil(matrices * dims.weight_share) * tiles
     weights = options.weight_format.total_bytes(layers + head + forward.policy_parameters)
     kv_row = options.kv_format.total_bytes(2 * model.kv_width)
     kv = _layers(dims, forward) * forward.sequences * kv_row * (forward.kv_rows + forward.write_rows)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from archsim.errors import WorkloadError
 from archsim.isa.semantics.storage import encode
-from workloads.lowering.dims import Columns, head_lanes
+from workloads.lowering.dims import Columns, Dims, head_lanes
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.layout import Layout
-from workloads.lowering.stages import Gemm, Stage, head_stage, layer_stage
+from workloads.lowering.stages import EXPERT, SHARED, Gemm, Stage, expert_stage, head_stage, layer_stage
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Image: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -36,9 +36,14 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     out: Image = {}
     model = layout.dims.model
     layer, head = layer_stage(layout.dims), head_stage(layout.dims)
-    for index in range(model.layers):
-        prefix = f"layers.{index}."
-        _put(out, layout, tensors.layers[""][0], index, _stream(layout, layer, weights, prefix))
+    for index in range(model.dense_layers):
+        _put(out, layout, tensors.layers[""][0], index, _stream(layout, layer, weights, f"layers.{index}."))
+    if tensors.mixtures is not None and tensors.experts is not None:
+        mixture = layer_stage(layout.dims, mixture=True)
+        for copy, index in enumerate(range(model.dense_layers, model.layers)):
+            prefix = f"layers.{index}."
+            _put(out, layout, tensors.mixtures, copy, _stream(layout, mixture, weights, prefix))
+            _put(out, layout, tensors.experts, copy, _experts(layout, weights, prefix))
     _put(out, layout, tensors.head[0], 0, _stream(layout, head, weights, ""))
     if not layout.dims.shares_embedding:
         _put_embedding(out, layout, _matrix(weights, "embedding.weight"))
@@ -68,8 +73,15 @@ def _every_layer(layout: Layout, weights: Mapping[str, Floats]) -> Floats:
     for layer in range(model.layers):
         if model.qkv_bias:
             rows += [_bias(layout, kind, _matrix(weights, f"layers.{layer}.{kind}.bias")) for kind in "kvq"]
+        if model.experts is not None and model.experts.bias:
+            biased = layer >= model.dense_layers
+            values = _matrix(weights, f"layers.{layer}.router.bias") if biased else np.zeros(1, np.float32)
+            last = [_padded(values[None], (1, layout.dims.view.vlen))]
+        else:
+            last = []
         if model.qk_norm:
             rows += [_gain(layout, _matrix(weights, f"layers.{layer}.{kind}_norm.weight")) for kind in "kq"]
+        rows += last
     return np.concatenate(rows)
 
 
@@ -165,25 +177,48 @@ def _spread_heads(layout: Layout, kind: str, matrix: Floats) -> Floats:
 
 def _stream(layout: Layout, stage: Stage, weights: Mapping[str, Floats], prefix: str) -> Floats:
     """All tiles of a stage in order."""
-    return np.concatenate([_tiles(layout, gemm, weights, prefix).reshape(-1) for gemm in stage.gemms])
+    return np.concatenate([_tiles(layout, stage, gemm, weights, prefix).reshape(-1) for gemm in stage.gemms])
 
 
-def _tiles(layout: Layout, gemm: Gemm, weights: Mapping[str, Floats], prefix: str) -> Floats:
+def _experts(layout: Layout, weights: Mapping[str, Floats], prefix: str) -> Floats:
+    """All routed experts of a layer, one after another."""
+    experts, stage = layout.dims.model.experts, expert_stage(layout.dims)
+    assert experts is not None
+    return np.concatenate(
+        [_stream(layout, stage, weights, f"{prefix}experts.{index}.") for index in range(experts.count)]
+    )
+
+
+def _inner(dims: Dims, stage: Stage, kind: str) -> tuple[Columns, list[range]]:
+    """Inner columns of the MLP that a matrix belongs to, and the spans in which they are used."""
+    mixture = dims.mixture
+    if mixture is not None and stage.name == EXPERT:
+        return mixture.expert, [range(mixture.expert.blocks)]
+    if mixture is not None and mixture.shared is not None and kind.startswith(SHARED):
+        return mixture.shared, [range(mixture.shared.blocks)]
+    return dims.ffn, dims.ffn_spans
+
+
+def _tiles(layout: Layout, stage: Stage, gemm: Gemm, weights: Mapping[str, Floats], prefix: str) -> Floats:
     """(n-tiles, k-tiles, BLEN, lanes of a k-tile)."""
     dims, blen = layout.dims, layout.dims.view.blen
     kind = gemm.name.rstrip("0123456789.")
-    block = int(gemm.name[len(kind) :].rpartition(".")[2])
+    part_name, _, block_name = gemm.name[len(kind) :].rpartition(".")
+    block, name = int(block_name or 0), kind.removeprefix(SHARED)
     rows, columns = gemm.n_tiles * blen, gemm.elements // blen
-    groups = {"q": dims.q, "k": dims.kv, "v": dims.kv, "o": dims.hidden, "gate": dims.ffn, "up": dims.ffn,
+    inner, spans = _inner(dims, stage, kind)
+    groups = {"q": dims.q, "k": dims.kv, "v": dims.kv, "o": dims.hidden, "gate": inner, "up": inner,
               "down": dims.hidden}  # fmt: skip
-    spread = groups.get(kind, Columns(dims.chunks, dims.view.vlen))
-    inputs = {"o": dims.q, "down": dims.ffn}.get(kind, dims.hidden)
-    if kind in "kv":
+    if dims.mixture is not None:
+        groups["router"] = dims.mixture.router
+    spread = groups.get(name, Columns(dims.chunks, dims.view.vlen))
+    inputs = {"o": dims.q, "down": inner}.get(name, dims.hidden)
+    if name in "kv":
         block = dims.kv_group(block)
-    whole = _spread_heads(layout, kind, _matrix(weights, f"{prefix}{kind}.weight"))
+    whole = _spread_heads(layout, name, _matrix(weights, f"{prefix}{kind}.weight"))
     part = _padded(whole, (spread.padded, inputs.padded))[block * spread.width :][:rows]
-    if kind == "down":
-        span = dims.ffn_spans[int(gemm.name[len(kind) :].partition(".")[0])]
-        part = part[:, span.start * dims.ffn.width : span.stop * dims.ffn.width]
+    if name == "down":
+        span = spans[int(part_name)]
+        part = part[:, span.start * inner.width : span.stop * inner.width]
     tiles: Floats = part.reshape(gemm.n_tiles, blen, gemm.k_tiles, columns).transpose(0, 2, 1, 3)
     return tiles

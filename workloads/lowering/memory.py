@@ -12,7 +12,16 @@ from workloads.lowering.dims import SCALE_BLOCK, Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.stages import Plan, Stage, head_stage, layer_stage, policy_stage, ring_depth, split_layer
+from workloads.lowering.stages import (
+    Plan,
+    Stage,
+    expert_stage,
+    head_stage,
+    layer_stage,
+    policy_stage,
+    ring_depth,
+    split_layer,
+)
 from workloads.lowering.tiled import spill_elements
 
 
@@ -54,6 +63,8 @@ class MatrixPlan:
     kv_buffers: int
     cells: int
     """Cells used in all."""
+    expert_depth: int = 0
+    """Tiles of the ring of routed experts, which lies between the other tiles and the keys."""
 
 
 def plan_matrix(dims: Dims, options: LoweringOptions, extent: Extent) -> MatrixPlan:
@@ -68,24 +79,33 @@ def plan_matrix(dims: Dims, options: LoweringOptions, extent: Extent) -> MatrixP
     if room < 1:
         found = f"{extent.key_tiles} key tiles of a sequence take {run} cells of Matrix SRAM"
         raise WorkloadError(f"{where}: {found}; expected fewer than {view.matrix_cells}")
-    depth = ring_depth(_stages(dims, extent), room, where)
+    own = ring_depth((expert_stage(dims),), room // 2, f"{where}: experts") if dims.mixture is not None else 0
+    depth = ring_depth(_stages(dims, extent), room - own, where)
+    kv_base = (depth + own) * tile
     return MatrixPlan(
-        depth=depth, kv_base=depth * tile, kv_buffers=buffers, cells=depth * tile + buffers * run
+        depth=depth, kv_base=kv_base, kv_buffers=buffers, cells=kv_base + buffers * run, expert_depth=own
     )
 
 
 def _stages(dims: Dims, extent: Extent) -> tuple[Stage, ...]:
     """Every stage that the program goes through."""
-    return (
-        *((layer_stage(dims),) if extent.whole else ()),
-        *(split_layer(dims) if extent.tiled else ()),
-        head_stage(dims, dims.stored),
-    )
+    stages: list[Stage] = []
+    for mixture in layer_sorts(dims):
+        stages += [layer_stage(dims, mixture=mixture)] if extent.whole else []
+        stages += split_layer(dims, mixture=mixture) if extent.tiled else ()
+    return (*stages, head_stage(dims, dims.stored))
+
+
+def layer_sorts(dims: Dims) -> tuple[bool, ...]:
+    """Sorts of layers in their order, by whether they have experts."""
+    if dims.mixture is None:
+        return (False,)
+    return (False, True) if dims.model.dense_layers else (True,)
 
 
 def head_plans(dims: Dims, depth: int, kind: ForwardClass, tensors: Tensors) -> tuple[Plan, Plan | None]:
     """Ring plans of the LM head and of what chooses rows behind it, if anything does."""
-    head, follower = head_stage(dims), layer_stage(dims)
+    head, follower = head_stage(dims), layer_stage(dims, mixture=layer_sorts(dims)[0])
     partial = follower.gemms[0].elements if dims.weight_share < 1 else 0
     if tensors.policy is None or not kind.policy_rows:
         return Plan(head, depth, lead=follower, partial=partial), None
@@ -94,6 +114,15 @@ def head_plans(dims: Dims, depth: int, kind: ForwardClass, tensors: Tensors) -> 
         Plan(head, depth, lead=policy, base=tensors.policy.base, partial=partial),
         Plan(policy, depth, lead=follower),
     )
+
+
+def _mixture_sizes(dims: Dims) -> tuple[int, int, int]:
+    """Elements of a layer of experts that all rows meet, of its routed experts together; number of such layers."""
+    experts = dims.model.experts
+    if experts is None:
+        return 0, 0, 0
+    routed = dims.model.layers - dims.model.dense_layers
+    return layer_stage(dims, mixture=True).elements, experts.count * expert_stage(dims).elements, routed
 
 
 def place_tensors(
@@ -112,6 +141,10 @@ def place_tensors(
         return round_up(fmt.code_bytes(elements), view.layer_stride_bytes) if fmt.block else 0
 
     per_core = networks.total * (padded(options.weight_format, layer) + padded(options.kv_format, cache))
+    mixture, experts, routed = _mixture_sizes(dims)
+    if dims.mixture is not None:
+        each = padded(options.weight_format, mixture) + padded(options.weight_format, experts)
+        per_core += routed * (each - padded(options.weight_format, layer))
     per_core += padded(options.weight_format, head)
     policy = policy_stage(dims, extent.policy).elements
     total = view.cores * per_core + padded(logits_format, kept) + padded(options.weight_format, policy)
@@ -120,13 +153,15 @@ def place_tensors(
     def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
         return tuple(hbm.add(f"{name}.{core}" if view.cores > 1 else name, fmt, elements, count) for core in cores)
 
-    def stacked(name: str, fmt: Format, elements: int) -> dict[str, tuple[Tensor, ...]]:
+    def stacked(name: str, fmt: Format, elements: int, less: int = 0) -> dict[str, tuple[Tensor, ...]]:
         return {
-            network: per_core_tensors(f"{name}.{network}" if network else name, fmt, elements, layers)
+            network: per_core_tensors(f"{name}.{network}" if network else name, fmt, elements, layers - less)
+            if layers > less else ()
             for network, layers in networks.depths.items()
         }
 
-    layers = stacked("weights", options.weight_format, layer)
+    layers = stacked("weights", options.weight_format, layer, routed)
+    mixtures = hbm.add("weights.mixtures", options.weight_format, mixture, routed) if routed else None
     lm_head = per_core_tensors("lm_head", options.weight_format, head)
     constants = networks.total * dims.row_vectors * view.vlen
     tensors = Tensors(
@@ -143,5 +178,7 @@ def place_tensors(
         spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
         bias=per_core_tensors("biases", tables, constants) if constants else (),
         policy=hbm.add("policy", options.weight_format, policy) if policy else None,
+        mixtures=mixtures,
+        experts=hbm.add("experts", options.weight_format, experts, routed) if routed else None,
     )
     return hbm, tensors

@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 
 from archsim.errors import WorkloadError
+from workloads.shape import ModelShape
 
 
 class Routed(Protocol):
@@ -55,6 +56,14 @@ class Networks:
             for name, layers in self.depths.items()
             if name
         )
+
+
+def refuse_networks(model: ModelShape, networks: Networks, routes: Iterable[Routed]) -> None:
+    """Raise WorkloadError where forwards of a model with experts run other layers than all of its own."""
+    odd = next((route for route in routes if route.network or networks.layers(route) != model.layers), None)
+    if odd is not None:
+        found = f"a forward through {networks.layers(odd)} layers of {odd.network or 'the model'}"
+        raise WorkloadError(f"model {model.name}: {found}; expected all layers of a model with experts")
 
 
 def find_networks(depth: int, routes: Iterable[Routed]) -> Networks:

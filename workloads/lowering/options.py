@@ -31,6 +31,9 @@ class LoweringOptions:
     """How rows are sampled, where the schedule leaves it open."""
     rope_cache: str = "post"
     seed: int = 0
+    routing_seed: int = 0
+    routing: str | None = None
+    """File of recorded choices of experts; None: drawn from `routing_seed`, every expert as likely."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("weights", "kv", "acts", "logits_format"):

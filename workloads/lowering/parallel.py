@@ -92,16 +92,30 @@ class Reduction:
         return self.c.vectors.x + piece * self.span
 
     def _settle(self, piece: int) -> None:
-        """Hold dispatch until the vector unit has written the piece: an integer that it produces is read.
+        """Hold dispatch until the vector unit has written the piece."""
+        settle(self.c, self._start(piece) + self.span - 1)
 
-        C_WAIT_IDLE would do, but it would also wait for the weight stream.
-        """
-        b = self.c.b
-        b.v_rows(1)
-        with b.reg() as index:
-            b.emit("S_ADD_FP", _IGNORED, 0, 0)
-            b.emit("V_RED_MAX_IDX", index, self.c.v(self._start(piece) + self.span - 1), 0, _IGNORED)
-            b.emit("S_ADDI_INT", index, index, 0)
+
+def settle(c: Context, vector: int) -> None:
+    """Hold dispatch until the vector unit has written the vector: an integer that it makes of it is read.
+
+    C_WAIT_IDLE would do, but it would also wait for the weight stream.
+    """
+    with c.b.reg() as index:
+        ask(c, vector, index)
+        answered(c, index)
+
+
+def ask(c: Context, vector: int, index: int) -> None:
+    """The first half: have the vector unit put an integer into register `index` when the vector is there."""
+    c.b.v_rows(1)
+    c.b.emit("S_ADD_FP", _IGNORED, 0, 0)
+    c.b.emit("V_RED_MAX_IDX", index, c.v(vector), 0, _IGNORED)
+
+
+def answered(c: Context, index: int) -> None:
+    """The second half: hold dispatch until the integer is there."""
+    c.b.emit("S_ADDI_INT", index, index, 0)
 
 
 def meet(c: Context, number: int) -> None:

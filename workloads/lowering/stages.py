@@ -10,9 +10,11 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.lowering.dims import Columns, Dims, ceil_div, round_up
 
-LAYER, PROJECTIONS, REST, HEAD, POLICY = "layer", "projections", "rest", "head", "policy"
+LAYER, PROJECTIONS, REST, HEAD, POLICY, EXPERT = "layer", "projections", "rest", "head", "policy", "expert"
 """Stages: a layer; or its projections and what follows them, where row tiles take turns; the LM head; what comes
-behind it in some forwards."""
+behind it in some forwards; a routed expert."""
+SHARED = "shared."
+"""What the names of the shared experts' matrices begin with."""
 
 
 @attrs.frozen
@@ -60,31 +62,54 @@ def inner_names(dims: Dims) -> tuple[str, ...]:
     return ("gate", "up") if dims.model.mlp == "swiglu" else ("up",)
 
 
-def layer_stage(dims: Dims) -> Stage:
-    """The matrices of a layer: K, Q and V by head group, O, gate (if any) and up by column block, down."""
-    blen = dims.view.blen
+def layer_stage(dims: Dims, *, mixture: bool = False) -> Stage:
+    """The matrices of a layer: K, Q and V by head group, O, gate (if any) and up by column block, down.
 
-    def gemm(name: str, n_columns: int, reduction: Columns) -> Gemm:
-        return Gemm(name, n_columns // blen, reduction.blocks, dims.stored(reduction.width * blen))
-
+    `mixture`: those of a layer of experts that all rows meet; the router and the shared experts instead of the MLP.
+    """
     gemms: list[Gemm] = []
     for group in range(dims.q.blocks):
         fresh = group == 0 or dims.kv_group(group) != dims.kv_group(group - 1)
-        gemms += [gemm(f"k{group}", dims.kv.width, dims.hidden)] if fresh else []
-        gemms += [gemm(f"q{group}", dims.q.width, dims.hidden)]
-        gemms += [gemm(f"v{group}", dims.kv.width, dims.hidden)] if fresh else []
-    gemms += [gemm(f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
-    for part, span in enumerate(dims.ffn_spans):
-        for block in span:
-            gemms += [gemm(f"{name}{block}", dims.ffn.width, dims.hidden) for name in inner_names(dims)]
-        inner = Columns(len(span), dims.ffn.width)
-        gemms += [gemm(f"down{part}.{block}", dims.hidden.width, inner) for block in range(dims.hidden.blocks)]
+        gemms += [_gemm(dims, f"k{group}", dims.kv.width, dims.hidden)] if fresh else []
+        gemms += [_gemm(dims, f"q{group}", dims.q.width, dims.hidden)]
+        gemms += [_gemm(dims, f"v{group}", dims.kv.width, dims.hidden)] if fresh else []
+    gemms += [_gemm(dims, f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
+    if not mixture:
+        return Stage(LAYER, (*gemms, *_mlp(dims, "", dims.ffn, dims.ffn_spans)))
+    assert dims.mixture is not None
+    gemms.append(_gemm(dims, "router", dims.mixture.router.width, dims.hidden))
+    shared = dims.mixture.shared
+    gemms += _mlp(dims, SHARED, shared, [range(shared.blocks)]) if shared else []
     return Stage(LAYER, tuple(gemms))
 
 
-def split_layer(dims: Dims) -> tuple[Stage, Stage]:
+def expert_stage(dims: Dims) -> Stage:
+    """The matrices of one routed expert: gate and up by column block, down."""
+    assert dims.mixture is not None
+    inner = dims.mixture.expert
+    return Stage(EXPERT, tuple(_mlp(dims, "", inner, [range(inner.blocks)])))
+
+
+def _gemm(dims: Dims, name: str, n_columns: int, reduction: Columns) -> Gemm:
+    blen = dims.view.blen
+    return Gemm(name, n_columns // blen, reduction.blocks, dims.stored(reduction.width * blen))
+
+
+def _mlp(dims: Dims, prefix: str, inner: Columns, spans: list[range]) -> list[Gemm]:
+    """The matrices of an MLP whose inner blocks go through it in spans."""
+    gemms: list[Gemm] = []
+    for part, span in enumerate(spans):
+        for block in span:
+            gemms += [_gemm(dims, f"{prefix}{name}{block}", inner.width, dims.hidden) for name in inner_names(dims)]
+        own = Columns(len(span), inner.width)
+        blocks = range(dims.hidden.blocks)
+        gemms += [_gemm(dims, f"{prefix}down{part}.{block}", dims.hidden.width, own) for block in blocks]
+    return gemms
+
+
+def split_layer(dims: Dims, *, mixture: bool = False) -> tuple[Stage, Stage]:
     """The layer's stage in two: the projections to queries, keys and values, and the rest."""
-    gemms = layer_stage(dims).gemms
+    gemms = layer_stage(dims, mixture=mixture).gemms
     count = next(index for index, gemm in enumerate(gemms) if gemm.name.startswith("o."))
     first = Stage(PROJECTIONS, gemms[:count])
     return first, Stage(REST, gemms[count:], first.elements)
@@ -161,14 +186,20 @@ class Use:
 
     reads: tuple[tuple[int, int], ...]
     fetches: tuple[Fetch, ...]
+    bare: bool = False
+    """Whether nothing is fetched as the stream ends here."""
 
     def follows(self, first: Use, index: int) -> bool:
         """Whether this is `first` moved on by `index` n-tiles, so that one loop does both."""
-        if len(self.reads) > 1 or len(first.reads) > 1 or len(self.fetches) != 1 or len(first.fetches) != 1:
+        if len(self.reads) > 1 or len(first.reads) > 1 or len(self.fetches) != len(first.fetches):
             return False
         (slot, tiles), (slot0, tiles0) = self.reads[0], first.reads[0]
-        f, f0 = self.fetches[0], first.fetches[0]
         moved = slot == slot0 + index * tiles0 and tiles == tiles0
+        if not self.fetches:
+            return moved and self.bare and first.bare
+        if len(self.fetches) > 1:
+            return False
+        f, f0 = self.fetches[0], first.fetches[0]
         return (
             moved
             and (f.count, f.elements, f.next_stage) == (f0.count, f0.elements, f0.next_stage)
@@ -185,14 +216,15 @@ class Plan:
     where it has the same base; None stands for one at another base: the next layer's first, or the LM head. `lead`
     has the sizes of its tiles where they are not those of this stage, and `base` its byte base where that is always
     the same and no layer's. `partial`: elements of each of its first tiles that the stage before fetches, where those
-    of its own tiles are fewer; they are stored first, then what is left of these tiles.
+    of its own tiles are fewer; they are stored first, then what is left of these tiles. Where the stage `ends` the
+    stream, nothing is fetched ahead of what follows.
     """
 
     def __init__(
         self, stage: Stage, depth: int, follower: Stage | None = None, *,
-        lead: Stage | None = None, base: int = -1, partial: int = 0,
+        lead: Stage | None = None, base: int = -1, partial: int = 0, ends: bool = False,
     ) -> None:  # fmt: skip
-        self.stage, self.depth, self.base, self.partial = stage, depth, base, partial
+        self.stage, self.depth, self.base, self.partial, self._ends = stage, depth, base, partial, ends
         self.same_base = follower is not None
         self._follower_start = follower.start if follower is not None else 0
         self._lead_sizes = (lead or stage).sizes()[:depth]
@@ -214,6 +246,18 @@ class Plan:
             yield gemm, uses
         return
 
+    def start(self) -> Iterator[Fetch]:
+        """Fetches that fill the ring with the stage's first tiles, an n-tile at a time."""
+        position = 0
+        for gemm in self.stage.gemms:
+            for _ in range(gemm.n_tiles):
+                count = min(gemm.k_tiles, self.depth - position)
+                if count <= 0:
+                    return
+                offset = self.offsets[position] + self.stage.start
+                yield Fetch(position, count, gemm.elements, offset, next_stage=False)
+                position += count
+
     def tail(self) -> tuple[Fetch, ...]:
         """Fetches into the slots that the end of the stage leaves idle."""
         return tuple(self._fetches(len(self.sizes), self.length - len(self.sizes)))
@@ -222,7 +266,8 @@ class Plan:
         slot = position % self.depth
         first = min(tiles, self.depth - slot)
         reads = ((slot, first),) if first == tiles else ((slot, first), (0, tiles - first))
-        return Use(reads, tuple(self._fetches(position, tiles)))
+        fetches = tuple(self._fetches(position, tiles))
+        return Use(reads, fetches, self._ends and not fetches)
 
     def _fetches(self, position: int, tiles: int) -> list[Fetch]:
         out: list[Fetch] = []
@@ -231,7 +276,7 @@ class Plan:
             later = ahead >= self.length
             ahead -= self.length if later else 0
             sizes, offsets = (self._lead_sizes, self._lead_offsets) if later else (self.sizes, self.offsets)
-            if ahead >= len(sizes):
+            if ahead >= len(sizes) or (later and self._ends):
                 continue
             offset = offsets[ahead] + (self._follower_start if later else self.stage.start)
             one = Fetch(index % self.depth, 1, sizes[ahead], offset, later)

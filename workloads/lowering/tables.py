@@ -12,6 +12,7 @@ from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.forward import Fields
 from workloads.lowering.networks import Networks
+from workloads.lowering.routing import RoutingPlan
 
 FIRST_TABLE = 64
 """First word behind the variables."""
@@ -42,6 +43,8 @@ class Tables:
     sampled: int
     end: int
     images: tuple[tuple[int, ...], ...]
+    pages: int = 0
+    """Pages of the routed experts of every layer that has any."""
 
 
 @attrs.frozen
@@ -116,6 +119,20 @@ def make_tables(
     )  # fmt: skip
 
 
+def with_routing(tables: Tables, plan: RoutingPlan, tensors: Tensors, vlen: int) -> Tables:
+    """The same with pages of experts, and lists of who takes which rows, behind everything else."""
+    assert tensors.experts is not None
+    pages = [base >> PAGE_BITS for base in tensors.experts.bases]
+    lists = tables.end + len(pages)
+    words = [*pages, *plan.table(lists, vlen)]
+    images = []
+    for image in tables.images:
+        full = [*image, *[0] * (tables.end - len(image)), *words]
+        full[Cell.ROUTE] = lists
+        images.append(tuple(full))
+    return attrs.evolve(tables, pages=tables.end, end=tables.end + len(words), images=tuple(images))
+
+
 def _spread(rows: int) -> list[int]:
     """Every row once, neighbours far apart: the list from which scattered rows are taken."""
     stride = next(step for step in range(rows * 5 // 8 + 1, 2 * rows + 2) if math.gcd(step, rows) == 1)
@@ -136,10 +153,12 @@ def _place_layers(rounds: Rounds, networks: Networks) -> tuple[dict[Route, int],
 def _layer_rows(passed: Route, tensors: Tensors, core: int) -> list[int]:
     """Every layer's row, and one with the base of what follows them: the LM head, or the first layer again."""
     words: list[int] = []
-    weights, cache = tensors.layers[passed.network][core], tensors.kv[passed.network][core]
+    cache = tensors.kv[passed.network][core]
+    bases = [base for tensor in tensors.layers[passed.network][core : core + 1] for base in tensor.bases]
+    bases += tensors.mixtures.bases if tensors.mixtures is not None else ()
     for layer in range(passed.layers):
-        words += [weights.at(layer) >> PAGE_BITS, cache.at(layer) >> PAGE_BITS]
-    follower = tensors.head[core].base if passed.head else weights.at(0)
+        words += [bases[layer] >> PAGE_BITS, cache.at(layer) >> PAGE_BITS]
+    follower = tensors.head[core].base if passed.head else bases[0]
     return [*words, follower >> PAGE_BITS, 0]
 
 

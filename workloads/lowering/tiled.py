@@ -20,6 +20,7 @@ from workloads.lowering.attention import cached_attention
 from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, Cell, Context, Tiling
 from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
+from workloads.lowering.mixture import mixture as route
 from workloads.lowering.options import KV_SCHEMES
 from workloads.lowering.stages import Plan
 
@@ -34,13 +35,15 @@ def tiled_embed(c: Context) -> None:
     _sweep(c, _embed_tile)
 
 
-def tiled_layer(c: Context) -> None:
-    """One layer."""
+def tiled_layer(c: Context, *, mixture: bool) -> None:
+    """One layer, with experts or without."""
     tiling = _tiling(c)
     _sweep(c, lambda tile: _project(tile, tiling.projections[tile.last_tile]))
     if rows.calibrates(c):
         _requantise(c)
-    _sweep(c, lambda tile: _finish(tile, tiling.rest[tile.last_tile]), unrolled=c.kind.causal)
+    plans = tiling.mixture_rest if mixture and tiling.mixture_rest is not None else tiling.rest
+    inner = route if mixture else feed_forward
+    _sweep(c, lambda tile: _finish(tile, plans[tile.last_tile], inner), unrolled=c.kind.causal)
 
 
 def load_head_rows(c: Context) -> None:
@@ -200,8 +203,8 @@ def _requantise(c: Context) -> None:
                 b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
 
 
-def _finish(c: Context, plan: Plan) -> None:
-    """Second sweep: attention, output projection and MLP of a tile."""
+def _finish(c: Context, plan: Plan, inner: Callable[[Context], None]) -> None:
+    """Second sweep: attention, output projection and MLP or experts (`inner`) of a tile."""
     v = c.vectors
     c.phase("attention")
     _move(c, "H_PREFETCH_V", v.x, c.dims.hidden.blocks, 0)
@@ -212,6 +215,6 @@ def _finish(c: Context, plan: Plan) -> None:
     c.stream.begin(plan)
     cached_attention(c)
     output_projection(c)
-    feed_forward(c)
+    inner(c)
     c.stream.end()
     _move(c, "H_STORE_V", v.x, c.dims.hidden.blocks, 0)

@@ -13,6 +13,30 @@ CONFIDENCE, TRANSFER, MASKS = 0, 1, 2
 
 
 @attrs.frozen(kw_only=True)
+class ExpertArea:
+    """Vectors of a layer of experts, by first vector."""
+
+    scores: int
+    """Scores of all rows, and then the weights of the experts that a row chose, 0 elsewhere."""
+    choice: int
+    """What the experts of some rows are chosen by, and `left` of it when some are chosen; as many as `scratch`."""
+    left: int
+    statistics: int
+    """Four times `packed` vectors of statistics."""
+    packed: int
+    lane: int
+    """1 in the first lane, then 1 in the expert's lane."""
+    rows: int
+    """Most rows of an expert at once."""
+    gathered: int
+    shares: int
+    """Rows of `scores` cut to the expert's lane, and their sums in one vector behind them."""
+    gate: int
+    up: int
+    out: int
+
+
+@attrs.frozen(kw_only=True)
 class VectorPlan:
     """Vector SRAM of one class of forwards; every field is a vector index unless said otherwise.
 
@@ -50,6 +74,7 @@ class VectorPlan:
     """Two vectors for each of them: maxima, sums."""
     gate: int
     up: int
+    experts: ExpertArea | None
     compact: int
     """Rows that meet the LM head, where they are not all rows."""
     head_rows: int
@@ -107,8 +132,14 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     scores, unit_statistics = stack.take(score_units * unit), stack.take(2 * score_units)
     attention_top = stack.top
     stack = _Stack(area)
-    gate, up = stack.take(len(dims.ffn_spans[0]) * rows), stack.take(rows)
-    ffn_top = stack.top
+    experts = _expert_area(dims, stack, rows, scratch_rows)
+    inner = len(dims.ffn_spans[0])
+    if dims.mixture is not None and dims.mixture.shared is not None:
+        inner = max(inner, dims.mixture.shared.blocks)
+    # The shared experts are done before the routed ones begin.
+    overlaid = _Stack(experts.gathered if experts is not None else stack.top)
+    gate, up = overlaid.take(inner * rows), overlaid.take(rows)
+    ffn_top = max(stack.top, overlaid.top)
     stack = _Stack(area)
     head = sequences * kind.head_rows
     compact = stack.take(dims.hidden.blocks * head)
@@ -120,10 +151,25 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
         key_mask=key_mask, bias=bias, query=query, key=key, value=value, scratch=scratch, scratch_rows=scratch_rows,
         head_statistics=head_statistics,
         scores=scores, score_units=score_units, unit_vectors=unit, unit_statistics=unit_statistics, gate=gate, up=up,
+        experts=experts,
         compact=compact, head_rows=head, logits=logits, logit_buffers=buffers,
         logit_vectors=view.vector_vectors - logits,
         sampling=area, sampling_vectors=view.vector_vectors - area,
         needed=max(attention_top, ffn_top, stack.top),
+    )  # fmt: skip
+
+
+def _expert_area(dims: Dims, stack: _Stack, rows: int, scratch_rows: int) -> ExpertArea | None:
+    if dims.mixture is None or dims.model.experts is None:
+        return None
+    count = dims.model.experts
+    most = min(rows, dims.view.blen)
+    packed = ceil_div(scratch_rows * count.groups, count.count) if count.groups > 1 else 1
+    return ExpertArea(
+        rows=most, packed=packed, scores=stack.take(rows), choice=stack.take(scratch_rows),
+        left=stack.take(scratch_rows), statistics=stack.take(4 * packed), lane=stack.take(2),
+        gathered=stack.take(dims.hidden.blocks * most), shares=stack.take(most + 1),
+        gate=stack.take(dims.mixture.expert.blocks * most), up=stack.take(most), out=stack.take(most),
     )  # fmt: skip
 
 

@@ -35,12 +35,25 @@ class Stream:
     """Emits the GEMMs of a stage in order, each n-tile followed by the fetch into the slots it frees."""
 
     def __init__(
-        self, builder: Builder, dims: Dims, weights: Format, depth: int, switch: Callable[[Plan], None], register: int
+        self,
+        builder: Builder,
+        dims: Dims,
+        weights: Format,
+        depth: int,
+        switch: Callable[[Plan], None],
+        register: int,
+        *,
+        base: int = 0,
+        origin: Callable[[int, bool], None] | None = None,
     ) -> None:
-        """`switch`, given a stage's plan, emits code that moves address register `register` to the next stage."""
+        """`switch`, given a stage's plan, emits code that moves address register `register` to the next stage.
+
+        The ring begins at Matrix SRAM cell `base`. `origin`, if there is one, emits code that adds to a register the
+        element at which this stage's matrices begin, or (second argument) the next one's.
+        """
         self.b, self.dims, self.depth = builder, dims, depth
         self.tile_cells = dims.view.tile_elements * weights.cells
-        self._switch, self._a = switch, register
+        self._switch, self._a, self._base, self._origin = switch, register, base, origin
         self._queue: Iterator[tuple[Gemm, list[Use]]] = iter(())
         self._plan: Plan | None = None
         self._switched = False
@@ -51,6 +64,11 @@ class Stream:
         for slot in range(0, self.depth, step):
             count = min(step, self.depth - slot)
             self._fetch(Fetch(slot, count, size, slot * size, next_stage=False))
+
+    def fill(self, plan: Plan) -> None:
+        """The same, whatever the sizes of the tiles."""
+        for fetch in plan.start():
+            self._fetch(fetch)
 
     def begin(self, plan: Plan) -> None:
         """Start a stage."""
@@ -91,7 +109,7 @@ class Stream:
         b, view = self.b, self.dims.view
         sizes = source.row_tiles(view.blen)
         looped = count > 1
-        fetch = use.fetches[0] if looped else None
+        fetch = use.fetches[0] if looped and use.fetches else None
         if fetch is not None:
             self._reach(fetch)
             b.m_fetch(fetch.count, fetch.elements)
@@ -104,7 +122,6 @@ class Stream:
             for each in use.fetches:
                 self._fetch(each)
             return
-        assert fetch is not None
         if len(sizes) <= 2:
             self._unrolled(use, fetch, count, source, out)
         else:
@@ -121,8 +138,17 @@ class Stream:
     def _fetch(self, fetch: Fetch) -> None:
         self._reach(fetch)
         self.b.m_fetch(fetch.count, fetch.elements)
-        slot, offset = self.b.const(fetch.slot * self.tile_cells), self.b.const(fetch.offset)
-        self.b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
+        slot = self._cell(fetch.slot)
+        if self._origin is None:
+            self.b.emit("H_PREFETCH_M", self.b.const(slot), self.b.const(fetch.offset), self._a, 0, 0)
+            return
+        with self.b.reg(fetch.offset) as offset:
+            self._origin(offset, fetch.next_stage)
+            self.b.emit("H_PREFETCH_M", self.b.const(slot), offset, self._a, 0, 0)
+
+    def _cell(self, slot: int) -> int:
+        """Matrix SRAM cell of a slot."""
+        return self._base + slot * self.tile_cells
 
     def _single(self, use: Use, source: Rows, out: int) -> None:
         """One n-tile by itself; its tiles may lie on both ends of the ring."""
@@ -134,11 +160,11 @@ class Stream:
             for slot, tiles in use.reads:
                 b.m_tiles(tiles, source.pitch)
                 address = (vector + done * source.pitch) * view.vlen
-                b.emit("M_MM", b.const(slot * self.tile_cells), b.const(address))
+                b.emit("M_MM", b.const(self._cell(slot)), b.const(address))
                 done += tiles
             b.emit("M_MM_WO", b.const(out + index * view.blen * view.vlen), 0, 0)
 
-    def _unrolled(self, use: Use, fetch: Fetch, count: int, source: Rows, out: int) -> None:
+    def _unrolled(self, use: Use, fetch: Fetch | None, count: int, source: Rows, out: int) -> None:
         """A loop over n-tiles with one or two row tiles side by side."""
         b, view = self.b, self.dims.view
         sizes = source.row_tiles(view.blen)
@@ -162,23 +188,33 @@ class Stream:
             for _, y in pairs:
                 b.emit("S_ADDI_INT", y, y, view.blen)
 
-    def _walkers(self, stack: ExitStack, use: Use, fetch: Fetch) -> tuple[int, int, int, int]:
-        """Registers with slot and offset of the first n-tile, and with what takes them to the next one."""
+    def _walkers(self, stack: ExitStack, use: Use, fetch: Fetch | None) -> tuple[int, int, int, int]:
+        """Registers with slot and offset of the first n-tile, and with what takes them to the next one.
+
+        Those of offsets are 0 where nothing is fetched.
+        """
         b = self.b
-        slot_step, offset_step = fetch.count * self.tile_cells, fetch.count * fetch.elements
-        slot = stack.enter_context(b.reg(use.reads[0][0] * self.tile_cells))
+        slot_step = use.reads[0][1] * self.tile_cells
+        slot = stack.enter_context(b.reg(self._cell(use.reads[0][0])))
+        if fetch is None:
+            return slot, 0, stack.enter_context(b.borrow(slot_step)), 0
+        offset_step = fetch.count * fetch.elements
         offset = stack.enter_context(b.reg(fetch.offset))
+        if self._origin is not None:
+            self._origin(offset, fetch.next_stage)
         first = stack.enter_context(b.borrow(slot_step))
         second = first if slot_step == offset_step else stack.enter_context(b.borrow(offset_step))
         return slot, offset, first, second
 
     def _next(self, slot: int, offset: int, slot_step: int, offset_step: int) -> None:
         b = self.b
-        b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
+        if offset:
+            b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
         b.emit("S_ADD_INT", slot, slot, slot_step)
-        b.emit("S_ADD_INT", offset, offset, offset_step)
+        if offset:
+            b.emit("S_ADD_INT", offset, offset, offset_step)
 
-    def _nested(self, use: Use, fetch: Fetch, count: int, source: Rows, out: int) -> None:
+    def _nested(self, use: Use, fetch: Fetch | None, count: int, source: Rows, out: int) -> None:
         """A loop over n-tiles with an inner loop over full row tiles; a shorter last one follows it."""
         b, view = self.b, self.dims.view
         sizes = source.row_tiles(view.blen)
