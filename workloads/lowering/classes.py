@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -52,6 +53,15 @@ class ForwardClass:
     """Rows that go through it."""
     policy_varies: bool = False
     """Whether forwards have different numbers of them, though of as many tiles."""
+    soft_rows: int = 0
+    """Query rows that enter as mixtures of embeddings, which the forward before has left."""
+    soft_terms: int = 0
+    """Embeddings in each; 0: all."""
+    soft_varies: bool = False
+    mix_rows: int = 0
+    """Rows of which the forward leaves mixtures for the next one."""
+    mix_terms: int = 0
+    mix_varies: bool = False
     sequences: int = 1
     weight_density: float = 1.0
     """Share of the layers' weights that is stored."""
@@ -77,7 +87,7 @@ class ForwardClass:
 
 
 NO_CODE = (
-    "operators", "soft_rows", "score_passes",
+    "operators", "score_passes",
 )  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
@@ -111,6 +121,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         compares=forward.compared_rows > 0,
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
+        soft_rows=forward.soft_rows, soft_terms=forward.soft_terms,
     )  # fmt: skip
 
 
@@ -134,12 +145,26 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
         "run": forward.q_rows - loose,
         "runs": int(forward.q_rows > loose),
         "policy_rows": forward.policy_rows,
+        "soft_rows": forward.soft_rows,
+        "soft_start": max(forward.block_start - forward.q_start, 0) if forward.soft_rows else 0,
     }
+
+
+def mixed_rows(forward: Forward, following: Forward) -> dict[str, int]:
+    """How many rows of its logits a forward mixes for the next one, and the first of them."""
+    most = max(forward.head_rows - following.soft_rows, 0)
+    start = following.block_start - forward.head_start
+    return {"mix_rows": following.soft_rows, "mix_start": max(0, min(start, most))}
 
 
 def classify_all(forwards: Sequence[Forward], view: MachineView) -> list[ForwardClass]:
     """The class of every forward: by shape, or by numbers of tiles where there are too many shapes."""
     exact = [classify(forward, view.hlen) for forward in forwards]
+    for index, (kind, forward, following) in enumerate(zip(exact, forwards, forwards[1:], strict=False)):
+        if following.soft_rows > forward.head_rows:
+            found = f"forward {following.index}: {following.soft_rows} soft rows"
+            raise WorkloadError(f"{found}; expected at most the {forward.head_rows} LM-head rows of the forward before")
+        exact[index] = attrs.evolve(kind, mix_rows=following.soft_rows, mix_terms=following.soft_terms)
     if len(set(exact)) <= MOST_SHAPES:
         return exact
 
@@ -147,15 +172,26 @@ def classify_all(forwards: Sequence[Forward], view: MachineView) -> list[Forward
         if kind.causal or kind.decodes:
             return kind
         q_tiles, head_tiles = ceil_div(kind.q_rows, view.blen), ceil_div(kind.head_rows, view.blen)
-        policy = ceil_div(kind.policy_rows, view.blen)
-        return attrs.evolve(
-            kind, q_rows=q_tiles, head_rows=head_tiles, policy_rows=policy, masked=True, head_varies=False
-        )
+        behind: dict[str, Any] = {name: ceil_div(getattr(kind, name), view.blen) for name in _BEHIND}
+        return attrs.evolve(kind, q_rows=q_tiles, head_rows=head_tiles, masked=True, head_varies=False, **behind)
 
     members: dict[ForwardClass, list[ForwardClass]] = {}
     for kind in exact:
         members.setdefault(tiles(kind), []).append(kind)
     return [_merged(members[tiles(kind)]) for kind in exact]
+
+
+_BEHIND = ("policy_rows", "soft_rows", "mix_rows")
+"""Further numbers of rows that forwards of a class may differ in."""
+
+
+def _behind(kinds: list[ForwardClass]) -> dict[str, Any]:
+    """The most of each of these, and whether they differ."""
+    out: dict[str, Any] = {}
+    for name in _BEHIND:
+        counts = {getattr(kind, name) for kind in kinds}
+        out |= {name: max(counts), f"{name.removesuffix('_rows')}_varies": len(counts) > 1}
+    return out
 
 
 def _merged(kinds: list[ForwardClass]) -> ForwardClass:
@@ -165,9 +201,8 @@ def _merged(kinds: list[ForwardClass]) -> ForwardClass:
         q_rows=max(kind.q_rows for kind in kinds),
         head_rows=max(kind.head_rows for kind in kinds),
         masked=any(kind.masked for kind in kinds),
+        **_behind(kinds),
         rows_vary=len({kind.q_rows for kind in kinds}) > 1,
-        policy_rows=max(kind.policy_rows for kind in kinds),
-        policy_varies=len({kind.policy_rows for kind in kinds}) > 1,
         head_varies=any(kind.head_varies for kind in kinds) or len({kind.head_rows for kind in kinds}) > 1,
     )
 

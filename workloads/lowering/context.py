@@ -117,6 +117,20 @@ class Cell:
     """Element at which the current expert's matrices begin."""
     NEXT_EXPERT = 39
     """The same of the expert after it."""
+    MIX_ROWS = 62
+    """Rows of which mixtures are made for the next forward, likewise."""
+    LAST_MIX = 63
+    """Those of the last row tile."""
+    MIX_FIRST = 64
+    """The first of them, counted from the first LM-head row."""
+    MIX_START = 65
+    """Element offset of its logits in a chunk."""
+    SOFT_ROWS = 66
+    """Query rows that enter as mixtures, likewise."""
+    SOFT_START = 67
+    """Vector SRAM elements from the first query row to the first of them."""
+    MASK_ID = 68
+    """The mask token."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 
@@ -150,6 +164,10 @@ class Tensors:
     """Matrices that all rows meet, of the layers with experts; `layers` are then those of the others."""
     experts: Tensor | None = None
     """Routed experts of those layers."""
+    transposed: Tensor | None = None
+    """The embedding as tiles that reduce over the vocabulary, where rows enter as sums of all of it."""
+    soft: Tensor | None = None
+    """Rows that enter the next forward: [row][column block][lane]."""
 
 
 @attrs.frozen(kw_only=True)
@@ -208,6 +226,8 @@ class Context:
     head_plan: Plan
     policy_plan: Plan | None
     """Where a network chooses rows."""
+    mix_plan: Plan | None
+    """Where mixtures of all embeddings are made."""
     kind: ForwardClass
     vectors: VectorPlan
     cached: int
@@ -225,6 +245,8 @@ class Context:
     """Number of the first of them, counted over the layers of all networks."""
     switches: bool = False
     """Whether the next forward may go through another network."""
+    further: int = 0
+    """INT_MEM address of tokens behind the most probable one, [rank][row of a mixture]."""
     listed: Listed | None = None
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None
@@ -264,6 +286,11 @@ class Context:
     def query_rows(self) -> Count:
         """Query rows of a sequence."""
         return Word(Cell.Q_ROWS) if self.rows_vary else self.kind.q_rows
+
+    @property
+    def mix_rows(self) -> Count:
+        """Rows of which mixtures are made."""
+        return Word(Cell.MIX_ROWS) if self.kind.mix_varies else self.kind.mix_rows
 
     @property
     def head_rows(self) -> Count:

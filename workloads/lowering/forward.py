@@ -7,14 +7,15 @@ from collections.abc import Callable
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import attention
 from workloads.lowering.context import A_EXPERTS, A_KV, A_TABLES, LAYER_ROW, Cell, Context
-from workloads.lowering.dims import ceil_div
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
 from workloads.lowering.ffn import feed_forward, output_projection
+from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.likelihood import add_given, first_word
 from workloads.lowering.mixture import mixture as route
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
+from workloads.lowering.soft_rows import load_soft, make_soft
 from workloads.lowering.stability import STABILITY, swap_logits
 from workloads.lowering.tiled import tiled_embed, tiled_layer
 
@@ -51,6 +52,8 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         return
     with b.reg() as x, b.reg() as k:
         sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
+        if c.kind.mix_rows:
+            make_soft(c, plan)
     if c.kind.verified:
         emit_verify(c, sampled, token_pitch)
     if c.kind.drafts:
@@ -61,9 +64,13 @@ def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
     """One group of sequences through the layers and, where there is a plan of sampling, the LM head."""
     if c.tiling is None:
         _embed(c, pitch)
-        _layers(c)
     else:
         tiled_embed(c)
+    if c.kind.soft_rows:
+        load_soft(c)
+    if c.tiling is None:
+        _layers(c)
+    else:
         _layer_loop(c, lambda experts: tiled_layer(c, mixture=experts))
     if plan is not None:
         head_norm(c)
@@ -81,29 +88,11 @@ def _set_next(c: Context, table: int) -> None:
         c.b.store(page, Cell.NEXT_PAGE if c.kind.head_rows else c.table + LAYER_ROW * c.layers)
 
 
-class Fields:
-    """Loads per-forward integers: constants of the class, or words of the round's or forward's table row."""
-
-    def __init__(self, constants: dict[str, int], by_round: dict[str, int], by_forward: dict[str, int]) -> None:
-        """The latter two map names to word indices."""
-        self.constants, self.by_round, self.by_forward = constants, by_round, by_forward
-
-    def load(self, c: Context, register: int, name: str) -> None:
-        """register = the field."""
-        b = c.b
-        if name in self.constants:
-            b.set(register, self.constants[name])
-            return
-        by_round = name in self.by_round
-        b.load(register, Cell.ROUND if by_round else Cell.FORWARD)
-        b.emit("S_LD_INT", register, register, (self.by_round if by_round else self.by_forward)[name])
-
-
 def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
     """Set the program's variables for this forward and load its tables."""
     b, dims = c.b, c.dims
     with b.reg() as value, b.reg() as product:
-        _load_counts(c, fields, value)
+        load_counts(c, fields, value)
         fields.load(c, value, "q_start")
         _store_product(c, product, value, dims.kv.width, Cell.KV_WRITE)
         b.store(value, Cell.Q_START)
@@ -128,36 +117,6 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         # Each core computes a run of chunks of every sequence's logits.
         b.load(value, Cell.CORE)
         _store_product(c, product, value, dims.core_chunks * c.kind.head_rows * dims.view.vlen, Cell.LOGITS)
-
-
-def _load_counts(c: Context, fields: Fields, value: int) -> None:
-    """Row counts of this forward, where the class leaves them open."""
-    b, kind, blen = c.b, c.kind, c.dims.view.blen
-
-    def rows(name: str, cell: int, last: int, most: int) -> None:
-        fields.load(c, value, name)
-        b.store(value, cell)
-        b.emit("S_SUB_INT", value, value, b.const((ceil_div(most, blen) - 1) * blen))
-        b.store(value, last)
-
-    if c.rows_vary:
-        rows("q_rows", Cell.Q_ROWS, Cell.LAST_ROWS, kind.q_rows)
-    if kind.head_varies:
-        rows("head_rows", Cell.HEAD_ROWS, Cell.LAST_HEAD, kind.head_rows)
-        for name, cell in (("sampled", Cell.SAMPLED), ("pairs", Cell.PAIRS)):
-            fields.load(c, value, name)
-            b.store(value, cell)
-    if kind.policy_varies:
-        rows("policy_rows", Cell.POLICY_ROWS, Cell.LAST_POLICY, kind.policy_rows)
-    if c.listed is not None:
-        for name, cell in (("loose", Cell.LOOSE), ("run", Cell.RUN), ("runs", Cell.RUNS)):
-            fields.load(c, value, name)
-            b.store(value, cell)
-    if c.options.kv_scheme == "static" and kind.kind in ("warm", "full", "prefill"):
-        fields.load(c, value, "renews")
-        b.store(value, Cell.RENEWS)
-    if c.rows_vary or kind.head_varies or kind.policy_varies or c.listed is not None:
-        b.forget()
 
 
 def _list_tokens(c: Context, pitch: int) -> None:

@@ -30,18 +30,11 @@ from workloads.lowering.context import (
 from workloads.lowering.dims import make_dims
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.head import sampling_plan
+from workloads.lowering.head_plans import head_plans, mix_parts
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
-from workloads.lowering.memory import (
-    Extent,
-    MatrixPlan,
-    cache_rows,
-    head_plans,
-    layer_sorts,
-    place_tensors,
-    plan_matrix,
-)
+from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, layer_sorts, place_tensors, plan_matrix
 from workloads.lowering.networks import find_networks, refuse_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.options import LoweringOptions
@@ -50,7 +43,7 @@ from workloads.lowering.routing import RoutingPlan, plan_routing
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stability import STABILITY
-from workloads.lowering.stages import HEAD, POLICY, Plan, expert_stage, layer_stage, split_layer
+from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, expert_stage, layer_stage, split_layer
 from workloads.lowering.tables import Tables, make_tables, route, with_routing
 from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
 from workloads.lowering.weights import Stream
@@ -107,11 +100,15 @@ class _Generation:
             tiled=any(plan.tiles > 1 for plan in self.vectors),
             compares=any(kind.score == STABILITY for kind in kinds),
             policy=max(kind.policy_parameters for kind in kinds),
+            mixed=max(max(kind.mix_rows, kind.soft_rows) for kind in kinds),
+            mixes_all=any(kind.mix_rows and not kind.mix_terms for kind in kinds),
         )
         if self._slots() > view.kv_slots:
             found = f"{self._slots()} KV scale slots for {self.sequences} sequences"
             raise WorkloadError(f"machine {view.name}: {found}; expected at most {view.kv_slots}, or kv-scheme rtn")
         self.matrix: MatrixPlan = plan_matrix(self.dims, options, self.extent)
+        pairs = zip(kinds, self.vectors, strict=True)
+        self.mix_parts = mix_parts(self.dims, self.matrix.depth, pairs)
         self.hbm, self.tensors = place_tensors(self.dims, options, self.extent, self.networks)
         starts = zip(forwards, self.rounds.kinds, strict=True)
         ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
@@ -174,7 +171,7 @@ class _Generation:
         with b.reg() as page:
             if plan is not None and plan.base >= 0:
                 b.set(page, plan.base >> PAGE_BITS)
-            elif plan is not None and plan.stage.name not in (HEAD, POLICY):
+            elif plan is not None and plan.stage.name not in (HEAD, POLICY, MIX):
                 b.load(page, Cell.LAYER)
                 b.emit("S_LD_INT", page, page, LAYER_ROW)
             else:
@@ -246,15 +243,15 @@ class _Generation:
         if vectors.tiles > 1:
             tiling = self._tiling(kind, vectors)
             kind = attrs.evolve(kind, q_rows=vectors.rows)
-        head_plan, policy_plan = head_plans(self.dims, self.matrix.depth, kind, self.tensors)
+        plans = head_plans(self.dims, self.matrix.depth, kind, self.tensors, self.mix_parts)
         return Context(
             b=self.b, dims=self.dims, options=self.options, tensors=self.tensors, stream=self.stream,
-            layer_plan=self.layer_plan, head_plan=head_plan, policy_plan=policy_plan, kind=kind,
+            layer_plan=self.layer_plan, head_plan=plans.head, policy_plan=plans.policy, mix_plan=plans.mix, kind=kind,
             vectors=vectors, cached=self.sequences, positions=self.extent.positions,
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
-            first_layer=self.networks.first(kind.network), switches=len(self.networks.depths) > 1,
-            mixture=self.mixture,
+            further=self.tables.further, first_layer=self.networks.first(kind.network),
+            switches=len(self.networks.depths) > 1, mixture=self.mixture,
         )  # fmt: skip
 
     def _listed(self, kind: ForwardClass) -> Listed | None:
@@ -318,6 +315,7 @@ class _Generation:
         return Layout(
             dims=self.dims, options=self.options, tensors=self.tensors, tables=self.tables,
             sequences=self.sequences, positions=self.extent.positions, scale_offset=self.hbm.scale_offset,
+            mix_parts=self.mix_parts,
         )  # fmt: skip
 
     def _expert_totals(self) -> dict[int, tuple[int, int, int]]:

@@ -12,6 +12,7 @@ import math
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
+from workloads.lowering.ideal_soft import soft_work
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.shape import MLPS
@@ -41,7 +42,9 @@ def ideal_work(
     """
     out: dict[str, dict[str, int]] = {}
     cache: dict[tuple[ForwardClass, int, int, int, int, int], dict[str, int]] = {}
-    for forward, kind in zip(rounds.forwards, rounds.kinds, strict=True):
+    following = (*rounds.forwards[1:], None)
+    for forward, kind, after in zip(rounds.forwards, rounds.kinds, following, strict=True):
+        soft = soft_work(dims, options, after) if after is not None else {}
         key = (kind, forward.kv_rows, forward.q_rows, forward.head_rows, forward.sampled_rows, forward.policy_rows)
         if key not in cache:
             cache[key] = _work(dims, options, forward, passes[kind])
@@ -49,7 +52,7 @@ def ideal_work(
         for step in (forward.kind, "total"):
             amounts = out.setdefault(step, dict.fromkeys(work, 0))
             for name, value in work.items():
-                amounts[name] += value
+                amounts[name] += value + soft.get(name, 0)
     return out
 
 

@@ -5,7 +5,7 @@ Weights come as a mapping (see `workloads.tiny.checkpoint`) whose norm gains and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from archsim.errors import WorkloadError
 from archsim.isa.semantics.storage import encode
-from workloads.lowering.dims import Columns, Dims, head_lanes
+from workloads.lowering.dims import Columns, Dims, ceil_div, head_lanes
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.layout import Layout
-from workloads.lowering.stages import EXPERT, SHARED, Gemm, Stage, expert_stage, head_stage, layer_stage
+from workloads.lowering.stages import EXPERT, MIX, SHARED, Gemm, Stage, expert_stage, head_stage, layer_stage, mix_stage
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Image: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -28,16 +28,16 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     `weights` has float32 matrices (outputs, inputs): `embedding.weight`, `head.weight`, and for every layer I
     `layers.I.{q,k,v,o,gate,up,down}.weight`, as far as the model has them; where queries and keys are normalised
     also their gains `layers.I.{q,k}_norm.weight` (head_dim,), and `layers.I.{q,k,v}.bias`. `canvases` (sequences,
-    tokens) are prompts followed by mask tokens. Raises WorkloadError for programs for several cores, for layers that
-    do not store all their weights, and for wrong shapes.
+    tokens) are prompts followed by mask tokens; a network beside the model has layers `NAME.layers.I`. Raises
+    WorkloadError for programs for several cores, for layers that do not store all their weights, and for wrong shapes.
     """
     _check(layout, canvases)
     tensors, tables = layout.tensors, layout.tables
     out: Image = {}
     model = layout.dims.model
     layer, head = layer_stage(layout.dims), head_stage(layout.dims)
-    for index in range(model.dense_layers):
-        _put(out, layout, tensors.layers[""][0], index, _stream(layout, layer, weights, f"layers.{index}."))
+    for prefix, tensor, index in _layers(layout):
+        _put(out, layout, tensor, index, _stream(layout, layer, weights, prefix))
     if tensors.mixtures is not None and tensors.experts is not None:
         mixture = layer_stage(layout.dims, mixture=True)
         for copy, index in enumerate(range(model.dense_layers, model.layers)):
@@ -50,6 +50,9 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     if tensors.bias:
         _put(out, layout, tensors.bias[0], 0, _every_layer(layout, weights))
     _put(out, layout, tensors.rope, 0, rope_tables(layout))
+    if tensors.transposed is not None:
+        mix = mix_stage(layout.dims, layout.mix_parts)
+        _put(out, layout, tensors.transposed, 0, _stream(layout, mix, weights, ""))
     if tensors.masks is not None:
         _put(out, layout, tensors.masks, 0, key_masks(layout))
     if tensors.logits is not None:
@@ -57,6 +60,14 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     for sequence, canvas in enumerate(canvases):
         out[f"int_mem+{tables.tokens + sequence * tables.token_pitch}"] = canvas
     return out
+
+
+def _layers(layout: Layout) -> Iterator[tuple[str, Tensor, int]]:
+    """Of every layer of every network the prefix of its weights' names, their tensor, and its number there."""
+    for network, tensors in layout.tensors.layers.items():
+        for tensor in tensors:
+            for index in range(len(tensor.bases)):
+                yield (f"{network}." if network else "") + f"layers.{index}.", tensor, index
 
 
 def _put_embedding(out: Image, layout: Layout, matrix: Floats) -> None:
@@ -70,17 +81,19 @@ def _every_layer(layout: Layout, weights: Mapping[str, Floats]) -> Floats:
     """Vectors that rows are added to or multiplied by, (layers, vectors, VLEN)."""
     model = layout.dims.model
     rows = []
-    for layer in range(model.layers):
+    prefixes = [f"layers.{layer}." for layer in range(model.layers)]
+    prefixes += [prefix for prefix, _, _ in _layers(layout) if not prefix.startswith("layers.")]
+    for layer, prefix in enumerate(prefixes):
         if model.qkv_bias:
-            rows += [_bias(layout, kind, _matrix(weights, f"layers.{layer}.{kind}.bias")) for kind in "kvq"]
+            rows += [_bias(layout, kind, _matrix(weights, f"{prefix}{kind}.bias")) for kind in "kvq"]
         if model.experts is not None and model.experts.bias:
             biased = layer >= model.dense_layers
-            values = _matrix(weights, f"layers.{layer}.router.bias") if biased else np.zeros(1, np.float32)
+            values = _matrix(weights, f"{prefix}router.bias") if biased else np.zeros(1, np.float32)
             last = [_padded(values[None], (1, layout.dims.view.vlen))]
         else:
             last = []
         if model.qk_norm:
-            rows += [_gain(layout, _matrix(weights, f"layers.{layer}.{kind}_norm.weight")) for kind in "kq"]
+            rows += [_gain(layout, _matrix(weights, f"{prefix}{kind}_norm.weight")) for kind in "kq"]
         rows += last
     return np.concatenate(rows)
 
@@ -211,6 +224,8 @@ def _tiles(layout: Layout, stage: Stage, gemm: Gemm, weights: Mapping[str, Float
               "down": dims.hidden}  # fmt: skip
     if dims.mixture is not None:
         groups["router"] = dims.mixture.router
+    if kind == MIX:
+        return _transposed(layout, gemm, int(part_name), block, _matrix(weights, "embedding.weight"))
     spread = groups.get(name, Columns(dims.chunks, dims.view.vlen))
     inputs = {"o": dims.q, "down": inner}.get(name, dims.hidden)
     if name in "kv":
@@ -221,4 +236,15 @@ def _tiles(layout: Layout, stage: Stage, gemm: Gemm, weights: Mapping[str, Float
         span = spans[int(part_name)]
         part = part[:, span.start * inner.width : span.stop * inner.width]
     tiles: Floats = part.reshape(gemm.n_tiles, blen, gemm.k_tiles, columns).transpose(0, 2, 1, 3)
+    return tiles
+
+
+def _transposed(layout: Layout, gemm: Gemm, part: int, block: int, embedding: Floats) -> Floats:
+    """Tiles of a column block of the embedding that reduce over a part of the vocabulary."""
+    dims, blen, vlen = layout.dims, layout.dims.view.blen, layout.dims.view.vlen
+    chunks = ceil_div(dims.model.vocab, vlen)
+    whole = _padded(embedding[: dims.model.vocab].T, (dims.hidden.padded, chunks * vlen))
+    first = part * chunks // layout.mix_parts
+    columns = whole[block * dims.hidden.width :][: dims.hidden.width, first * vlen : (first + gemm.k_tiles) * vlen]
+    tiles: Floats = columns.reshape(gemm.n_tiles, blen, gemm.k_tiles, vlen).transpose(0, 2, 1, 3)
     return tiles

@@ -24,5 +24,7 @@ class Layout:
     sequences: int
     positions: int
     """Rows of a sequence's KV cache, and of the rotary tables."""
+    mix_parts: int
+    """Parts in which the vocabulary is summed over, where rows enter as mixtures of all embeddings."""
     scale_offset: int
     """Bytes from a tensor's codes to its scales."""

@@ -6,18 +6,17 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
-from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Tensors
 from workloads.lowering.dims import SCALE_BLOCK, Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import (
-    Plan,
     Stage,
     expert_stage,
     head_stage,
     layer_stage,
+    mix_stage,
     policy_stage,
     ring_depth,
     split_layer,
@@ -42,6 +41,10 @@ class Extent:
     """Weights of the network that chooses rows, if any."""
     compares: bool = False
     """Whether the logits of one forward are there until the next."""
+    mixed: int = 0
+    """Rows that enter as mixtures of embeddings."""
+    mixes_all: bool = False
+    """Whether some of them are mixtures of all embeddings."""
 
 
 def cache_rows(rows: int) -> int:
@@ -103,17 +106,6 @@ def layer_sorts(dims: Dims) -> tuple[bool, ...]:
     return (False, True) if dims.model.dense_layers else (True,)
 
 
-def head_plans(dims: Dims, depth: int, kind: ForwardClass, tensors: Tensors) -> tuple[Plan, Plan | None]:
-    """Ring plans of the LM head and of what chooses rows behind it, if anything does."""
-    head, follower = head_stage(dims), layer_stage(dims, mixture=layer_sorts(dims)[0])
-    partial = follower.gemms[0].elements if dims.weight_share < 1 else 0
-    if tensors.policy is None or not kind.policy_rows:
-        return Plan(head, depth, lead=follower, partial=partial), None
-    policy = policy_stage(dims, kind.policy_parameters)
-    return (
-        Plan(head, depth, lead=policy, base=tensors.policy.base, partial=partial),
-        Plan(policy, depth, lead=follower),
-    )
 
 
 def _mixture_sizes(dims: Dims) -> tuple[int, int, int]:
@@ -147,7 +139,9 @@ def place_tensors(
         per_core += routed * (each - padded(options.weight_format, layer))
     per_core += padded(options.weight_format, head)
     policy = policy_stage(dims, extent.policy).elements
-    total = view.cores * per_core + padded(logits_format, kept) + padded(options.weight_format, policy)
+    mixed = mix_stage(dims, 1).elements if extent.mixes_all else 0
+    total = view.cores * per_core + padded(logits_format, kept)
+    total += padded(options.weight_format, policy) + padded(options.weight_format, mixed)
     hbm = HbmMap(view.hbm_bytes, view.layer_stride_bytes, total, f"machine {view.name}")
 
     def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
@@ -180,5 +174,7 @@ def place_tensors(
         policy=hbm.add("policy", options.weight_format, policy) if policy else None,
         mixtures=mixtures,
         experts=hbm.add("experts", options.weight_format, experts, routed) if routed else None,
+        transposed=hbm.add("embedding_t", options.weight_format, mixed) if mixed else None,
+        soft=hbm.add("soft_rows", tables, extent.mixed * dims.hidden.blocks * view.vlen) if extent.mixed else None,
     )
     return hbm, tensors

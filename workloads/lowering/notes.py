@@ -71,4 +71,9 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
         "those of the LM head with their tokens' embeddings, and its scores stand in for confidences"
         for weights in sorted({kind.policy_parameters for kind in kinds} - {0})
     ]
+    if any(kind.soft_rows or kind.mix_rows for kind in kinds):
+        notes.append(
+            "rows that enter as mixtures of embeddings are taken as the first of the block; mixtures are made from the "
+            "logits of the forward before, with weight 1, and lie in HBM in between"
+        )
     return notes

@@ -63,7 +63,7 @@ def _add_tokens(c: Context, rows: Rows, sampled: int) -> None:
     for block, table in enumerate(c.tensors.embedding):
         b.address(A_TABLES, table.base)
         place, embedded = rows.base + block * rows.pitch, x + block * rows.pitch
-        b.emit("H_GATHER_V", c.v(embedded), b.const(sampled), A_TABLES, c.table_precision)
+        b.emit("H_GATHER_V", c.v(embedded), b.const(sampled), A_TABLES, c.embedding_precision)
         b.emit("V_ADD_VV", c.v(place), c.v(place), c.v(embedded))
 
 

@@ -10,7 +10,9 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.lowering.dims import Columns, Dims, ceil_div, round_up
 
-LAYER, PROJECTIONS, REST, HEAD, POLICY, EXPERT = "layer", "projections", "rest", "head", "policy", "expert"
+LAYER, PROJECTIONS, REST, HEAD, POLICY, MIX, EXPERT = (
+    "layer", "projections", "rest", "head", "policy", "mix", "expert",
+)  # fmt: skip
 """Stages: a layer; or its projections and what follows them, where row tiles take turns; the LM head; what comes
 behind it in some forwards; a routed expert."""
 SHARED = "shared."
@@ -138,6 +140,17 @@ def policy_stage(dims: Dims, weights: int) -> Stage:
         gemms.append(Gemm(f"policy{len(gemms)}", take, hidden.blocks, hidden.width * blen))
         left -= take
     return Stage(POLICY, tuple(gemms))
+
+
+def mix_stage(dims: Dims, parts: int) -> Stage:
+    """The transposed embedding, whose reduction over the vocabulary is divided into parts."""
+    blen, vlen, hidden = dims.view.blen, dims.view.vlen, dims.hidden
+    chunks = ceil_div(dims.model.vocab, vlen)
+    gemms: list[Gemm] = []
+    for part in range(parts):
+        size = (part + 1) * chunks // parts - part * chunks // parts
+        gemms += [Gemm(f"mix{part}.{block}", hidden.width // blen, size, vlen * blen) for block in range(hidden.blocks)]
+    return Stage(MIX, tuple(gemms))
 
 
 def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:

@@ -7,14 +7,14 @@ import math
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ForwardClass, Rounds, row_fields
+from workloads.lowering.classes import ForwardClass, Rounds, mixed_rows, row_fields
 from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
-from workloads.lowering.forward import Fields
+from workloads.lowering.fields import Fields
 from workloads.lowering.networks import Networks
 from workloads.lowering.routing import RoutingPlan
 
-FIRST_TABLE = 64
+FIRST_TABLE = 72
 """First word behind the variables."""
 SEEDS, DRAWS_OF_A_SEED = 256, 1 << 23
 """Programs whose random draws differ, and draws of each."""
@@ -41,6 +41,8 @@ class Tables:
     tokens: int
     token_pitch: int
     sampled: int
+    further: int
+    """Tokens behind the most probable ones, where rows enter as mixtures of several."""
     end: int
     images: tuple[tuple[int, ...], ...]
     pages: int = 0
@@ -69,7 +71,7 @@ def make_tables(
 
     `static`: one forward sets the KV cache's scales. `seed` tells random draws from those of other programs.
     """
-    layers, end = _place_layers(rounds, networks)
+    layers, round_table = _place_layers(rounds, networks)
     fields, per_round, per_forward = _split_fields(rounds, _row_fields(dims, rounds, layers, networks, static=static))
     trips: list[int | None] = []
     for index in range(len(rounds.classes)):
@@ -77,7 +79,6 @@ def make_tables(
         trips.append(None if len(set(counts)) == 1 else len(per_round))
         if trips[-1] is not None:
             per_round.append(counts)
-    round_table = end
     forward_table = round_table + len(per_round) * len(rounds.trips)
     sampled = forward_table + len(per_forward) * len(rounds.forwards)
     head_rows = max(kind.head_rows for kind in rounds.classes)
@@ -85,7 +86,8 @@ def make_tables(
     positions = tokens + sequences * token_pitch
     scattered = any(kind.scattered for kind in rounds.classes)
     listed = positions + scattered * token_pitch
-    end = listed + scattered * sequences * token_pitch
+    further = listed + scattered * sequences * token_pitch
+    end = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)
     if end > dims.view.int_words:
         found = f"tables and tokens of {sequences} sequences take {end} words of INT_MEM"
         raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.int_words}")
@@ -115,7 +117,7 @@ def make_tables(
     return Tables(
         layers=layers, positions=positions, listed=listed, round_words=len(per_round),
         forward_words=len(per_forward), trips=tuple(trips), fields=fields, tokens=tokens,
-        token_pitch=token_pitch, sampled=sampled, end=end, images=tuple(images),
+        token_pitch=token_pitch, sampled=sampled, further=further, end=end, images=tuple(images),
     )  # fmt: skip
 
 
@@ -169,6 +171,9 @@ def _row_fields(
     rows = [row_fields(forward, dims.view.hlen) for forward in rounds.forwards]
     if static:
         rows = [{**row, "renews": int(index == 0)} for index, row in enumerate(rows)]
+    if any(kind.mix_rows for kind in rounds.kinds):
+        pairs = zip(rounds.forwards, (*rounds.forwards[1:], rounds.forwards[-1]), strict=True)
+        rows = [{**row, **mixed_rows(*pair)} for row, pair in zip(rows, pairs, strict=True)]
     if len(networks.depths) > 1:
         tables = [layers[route(kind, networks)] for kind in rounds.kinds]
         rows = [{**row, "next": table} for row, table in zip(rows, [*tables[1:], tables[-1]], strict=True)]

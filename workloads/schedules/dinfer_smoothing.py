@@ -27,7 +27,6 @@ class DinferSmoothingSchedule(DinferSchedule):
 
     name: ClassVar[str] = "iteration-smoothing"
     evidence: ClassVar[str] = CODE_READ
-    unlowerable: ClassVar[str | None] = "mixtures of embeddings have no program"
 
     def forwards(self) -> Iterator[Forward]:
         """dInfer's forwards, each with the rows that enter as mixtures."""

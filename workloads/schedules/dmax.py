@@ -36,7 +36,6 @@ class DmaxSchedule(BlockCausalSchedule):
     kind: ClassVar[str] = "steps"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2604.08302; czg1225/DMax 82bc29e"
-    unlowerable: ClassVar[str | None] = "attention is causal by blocks, and mixtures of embeddings have no program"
 
     threshold: float = attrs.field(default=0.5, metadata=option("least confidence to commit"))
     top_k: int = attrs.field(default=1, metadata=option("predicted embeddings of a mixture", minimum=1))
