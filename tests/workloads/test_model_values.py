@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -63,11 +64,13 @@ MIXTURES = {
 }  # fmt: skip
 
 
-def made(shape: ModelShape, cache: str, routing: str | None = None) -> tuple[Program, Layout]:
+def made(shape: ModelShape, cache: str, routing: str | None = None, vectors: int = 0) -> tuple[Program, Layout]:
     schedule = build_schedule(
         "llada", prompt=PROMPT, gen=GEN, block=BLOCK, steps=STEPS, cache=cache, batch=BATCH
     )
-    return lower_with_layout(shape, schedule, view_of(TINY), attrs.evolve(FLOAT_OPTIONS, routing=routing))
+    view = view_of(TINY)
+    view = attrs.evolve(view, vector_vectors=vectors or view.vector_vectors)
+    return lower_with_layout(shape, schedule, view, attrs.evolve(FLOAT_OPTIONS, routing=routing))
 
 
 def prompts(shape: ModelShape) -> np.ndarray:
@@ -119,15 +122,19 @@ def record(model: Plain, path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-@pytest.mark.parametrize("cache", ["none", "dual"])
-@pytest.mark.parametrize("name", MIXTURES)
-def test_mixtures_compute_what_the_plain_model_computes(name: str, cache: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "cache", "vectors"),
+    [*itertools.product(MIXTURES, ["none", "dual"], [0]), ("like_llada2", "none", 300), ("groups", "none", 260)],
+)
+def test_mixtures_compute_what_the_plain_model_computes(name: str, cache: str, vectors: int, tmp_path: Path) -> None:
+    """`vectors`: so few of Vector SRAM that rows go through the layers in tiles, or sequences one by one."""
     shape = MIXTURES[name]
     weights = random_weights(shape, 4)
     model = Plain(shape, weights)
     canvas, logits = wanted(model, cache)
     record(model, tmp_path / "routing.jsonl")
-    program, layout = made(shape, cache, str(tmp_path / "routing.jsonl"))
+    program, layout = made(shape, cache, str(tmp_path / "routing.jsonl"), vectors)
+    assert (program.header.schedule["restream"]["full" if cache == "none" else "warm"] > 1) == (vectors > 0)
     state = archsim.new_state(program, TINY, "fp32")
     archsim.load_tensors(state, image(layout, weights, canvases(shape)))
     archsim.execute(state)

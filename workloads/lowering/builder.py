@@ -106,6 +106,11 @@ class Builder:
         self._pool.remove(register)
         self._pool.append(register)
 
+    @property
+    def spare(self) -> int:
+        """Registers that `reg` could hand out."""
+        return len(self._free)
+
     @contextmanager
     def reg(self, value: int | None = None) -> Iterator[int]:
         """A register for the length of a with-block, holding `value` if one is given."""

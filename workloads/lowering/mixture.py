@@ -10,11 +10,11 @@ from workloads.lowering import norms
 from workloads.lowering.builder import Word
 from workloads.lowering.context import F_ONE, Cell, Context, Mixture
 from workloads.lowering.ffn import activate, shared_experts
-from workloads.lowering.parallel import answered, ask
+from workloads.lowering.parallel import answered, ask, settle
 from workloads.lowering.router import score
 from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import ExpertArea
-from workloads.lowering.weights import Rows
+from workloads.lowering.weights import GEMM_REGISTERS, Rows
 
 _ROWS = Word(Cell.EXPERT_ROWS)
 
@@ -25,16 +25,27 @@ def mixture(c: Context) -> None:
     assert c.vectors.experts is not None
     assert c.mixture is not None
     score(c)
-    with c.b.reg() as index:
-        ask(c, c.vectors.experts.scores + c.vectors.rows - 1, index)
-        if c.dims.mixture.shared is not None:
-            shared_experts(c, c.dims.mixture.shared)
-        answered(c, index)
+    _share(c, c.vectors.experts.scores + c.vectors.rows - 1)
     _Routed(c, c.mixture, c.vectors.experts).emit()
     c.phase("norm")
     v = c.vectors
     for block in range(c.dims.hidden.blocks):
         norms.add_squares(c, c.activations(v.x), block, v.normed + block * v.rows)
+
+
+def _share(c: Context, scores: int) -> None:
+    """The shared experts, while the vector unit makes the scores; then hold dispatch until these are there."""
+    assert c.dims.mixture is not None
+    inner = c.dims.mixture.shared
+    if inner is None or c.b.spare <= GEMM_REGISTERS:
+        settle(c, scores)
+        if inner is not None:
+            shared_experts(c, inner)
+        return
+    with c.b.reg() as index:
+        ask(c, scores, index)
+        shared_experts(c, inner)
+        answered(c, index)
 
 
 class _Routed:
@@ -130,8 +141,6 @@ class _Routed:
         with (
             b.reg() as place,
             b.reg(area.gathered * vlen) as copy,
-            b.reg(area.shares * vlen) as share,
-            b.reg((area.lane + 1) * vlen) as lane,
             b.reg() as row,
             b.reg() as source,
             b.reg() as target,
@@ -144,10 +153,10 @@ class _Routed:
                     b.emit("S_ADD_INT", target, copy, b.const(block * area.rows * vlen))
                     b.emit("V_ADD_VF", target, source, 0)
                 b.emit("S_ADD_INT", source, row, b.const(area.scores * vlen))
-                b.emit("V_MUL_VV", share, source, lane)
+                b.emit("S_ADD_INT", target, copy, b.const((area.shares - area.gathered) * vlen))
+                b.emit("V_MUL_VV", target, source, c.v(area.lane + 1))
                 b.add(place, 1)
                 b.add(copy, vlen)
-                b.add(share, vlen)
         b.v_rows(_ROWS)
         b.v_seg(vlen)
         experts = c.dims.model.experts

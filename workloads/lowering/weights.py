@@ -12,6 +12,9 @@ from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.dims import Dims
 from workloads.lowering.stages import Fetch, Gemm, Plan, Use
 
+GEMM_REGISTERS = 7
+"""Most registers that a matrix takes, loops included."""
+
 
 @attrs.frozen(kw_only=True)
 class Rows:
