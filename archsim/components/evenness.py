@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from archsim.components.touches import LOAD, OPAQUE, PRODUCT, STORE
+
 if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
-    from archsim.components.replay import LogEntry
+    from archsim.components.touches import LogEntry
 
 HBM = 4
 _REGION_BITS = 24
@@ -22,7 +24,6 @@ MAX_PAIRS = 1_000_000
 """Pairs of accesses that are looked at one by one."""
 MAX_PLACES = 4096
 """Moves over which the places of a group are looked at one by one."""
-_LOAD, _OPAQUE, _STORE, _PRODUCT = 10, 11, 12, 13
 
 
 @attrs.define(eq=False)
@@ -63,18 +64,18 @@ class Evenness:
     def _match(self, core: int, old: LogEntry, new: LogEntry) -> bool:
         what, where, much, write = new
         move, change = where - old[1], much - old[2]
-        if what < _LOAD:
+        if what < LOAD:
             return not change and self._sweep(core, what, where, much, write, move)
-        if what == _LOAD:
+        if what == LOAD:
             kept = not move and where in self.fronts[core].stored
             if (move or change) and not kept:
                 self.loads.append((core, where, move, much, change))
             return True
-        if what == _PRODUCT:
+        if what == PRODUCT:
             return not (move and change)
-        if what == _OPAQUE:
+        if what == OPAQUE:
             return not change
-        return not move and (what == _STORE or not change)
+        return not move and (what == STORE or not change)
 
     def _sweep(self, core: int, what: int, where: int, much: int, write: bool, move: int) -> bool:
         vlen = self.fronts[core].geometry.vlen

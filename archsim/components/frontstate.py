@@ -20,7 +20,8 @@ from archsim.kernel.snapshot import Visitor
 from archsim.results import STALL_CAUSES
 
 if TYPE_CHECKING:
-    from archsim.components.replay import LogEntry, Replayer
+    from archsim.components.replay import Replayer
+    from archsim.components.touches import LogEntry
 
 WORD = 0xFFFFFFFF
 """Largest integer of a register."""

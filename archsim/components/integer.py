@@ -9,7 +9,7 @@ from __future__ import annotations
 from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.frontend import FrontEnd
 from archsim.components.frontstate import WORD
-from archsim.components.replay import LOAD, PRODUCT
+from archsim.components.touches import LOAD, PRODUCT
 from archsim.errors import ProgramFault
 
 _WORD = WORD

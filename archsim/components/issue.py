@@ -8,8 +8,8 @@ from archsim.components.decode import Decoded, Handler, Wait
 from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
 from archsim.components.frontend import FrontEnd
 from archsim.components.operation import Operation
-from archsim.components.replay import OPAQUE, STORE
 from archsim.components.scoreboard import SpaceBoard
+from archsim.components.touches import OPAQUE, STORE
 
 
 def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:

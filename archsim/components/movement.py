@@ -7,7 +7,7 @@ from archsim.components.footprint import transfer_rows, unaligned
 from archsim.components.frontend import FrontEnd
 from archsim.components.issue import enter, queued
 from archsim.components.operation import Operation
-from archsim.components.replay import IDS, REMOTE
+from archsim.components.touches import IDS, REMOTE
 from archsim.components.transfer import Transfer
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.isa.formats import Format

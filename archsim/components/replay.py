@@ -18,24 +18,19 @@ keeps what it holds; nothing in it knows of the offset.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import attrs
 
 from archsim.components.evenness import Evenness
+from archsim.components.known import Known
+from archsim.components.touches import Logs, sweep
 from archsim.kernel.snapshot import Recorder, Skipper, Visitor
 
 if TYPE_CHECKING:
     from archsim.components.decode import Decoded
     from archsim.components.frontend import FrontEnd
     from archsim.kernel.simulation import Simulation
-
-LogEntry: TypeAlias = tuple[int, int, int, bool]
-"""(what, where, how much, write): `what` is a space of `scoreboard.SPACES` or one of the codes below."""
-
-LOAD, OPAQUE, STORE, PRODUCT, IDS, REMOTE = 10, 11, 12, 13, 14, 15
-"""INT_MEM word loaded (address, value or -1), made unknown, stored (address, value); factors of a product; gather ids
-(INT_MEM address, count); Vector SRAM range of another core."""
 
 MAX_LAG = 8
 """Iterations that may make up one repetition: the memory's clock and the core's need not be in step at every
@@ -92,6 +87,8 @@ class Replayer:
     patience: int = 16
     """Ends of an activation that are described without a match before it is left alone."""
     watches: list[LoopWatch] = attrs.field(factory=list)
+    known: dict[int, Known] = attrs.field(factory=dict)
+    """The last repetition of every loop."""
     shares: dict[int, LoopShare] = attrs.field(factory=dict)
     replayed_ps: int = 0
     replayed_instructions: int = 0
@@ -131,24 +128,41 @@ class Replayer:
         snapshots = watch.snapshots
         snapshots.append(self._snapshot())
         del snapshots[: -1 - 2 * MAX_LAG]
-        for lag in range(1, (len(snapshots) - 1) // 2 + 1):
-            if self._try(front, watch, lag):
-                break
-        else:
+        if not (self._try_known(front, watch) or self._try_lags(front, watch)):
             watch.failures += len(snapshots) > 2
         self._trim()
 
-    def _try(self, front: FrontEnd, watch: LoopWatch, lag: int) -> bool:
-        """Skip if the last `lag` iterations, taken as one, repeat the `lag` before them."""
-        snapshots = watch.snapshots[-1 - 2 * lag :: lag]
-        times = self._times(front, snapshots, lag)
-        if not times:
+    def _try_lags(self, front: FrontEnd, watch: LoopWatch) -> bool:
+        """Skip if the last iterations, some number of them taken as one, repeat as many before them."""
+        for lag in range(1, (len(watch.snapshots) - 1) // 2 + 1):
+            first, second, third = watch.snapshots[-1 - 2 * lag :: lag]
+            if second.recorder.key != third.recorder.key or not _even(first.recorder, second.recorder, third.recorder):
+                continue
+            earlier, last = self._logs(first, second), self._logs(second, third)
+            if self._skip(front, watch, lag, earlier, last, behind=1):
+                moves, totals = _moves(second.recorder, third.recorder)
+                self.known[watch.index] = Known(lag, third.recorder.key, moves, totals, earlier, last)
+                return True
+        return False
+
+    def _try_known(self, front: FrontEnd, watch: LoopWatch) -> bool:
+        """Skip if the last iterations did what repeated from the same state in an activation before this one."""
+        known = self.known.get(watch.index)
+        if known is None or len(watch.snapshots) <= known.lag:
             return False
-        self._skip(front, snapshots, times)
-        watch.executed = front.instructions
-        watch.snapshots.clear()
-        watch.failures = 0
-        return True
+        second, third = watch.snapshots[-1 - known.lag], watch.snapshots[-1]
+        if not second.recorder.key == third.recorder.key == known.key:
+            return False
+        if _moves(second.recorder, third.recorder) != (known.moves, known.totals):
+            return False
+        last = self._logs(second, third)
+        earlier = known.before(last)
+        return earlier is not None and self._skip(front, watch, known.lag, earlier, last, behind=0)
+
+    def _logs(self, start: Snapshot, end: Snapshot) -> Logs:
+        """What every core touched between the two."""
+        spans = zip(self.fronts, start.log_at, end.log_at, strict=True)
+        return [front.log[low:high] for front, low, high in spans if front.log is not None]
 
     def _snapshot(self) -> Snapshot:
         recorder = Recorder(self.sim.now)
@@ -161,38 +175,32 @@ class Replayer:
         for part in self.parts:
             part(visitor)
 
-    def _times(self, front: FrontEnd, snapshots: list[Snapshot], lag: int) -> int:
-        """How many further iterations are known to repeat; 0 where that is not certain."""
-        first, second, third = (snapshot.recorder for snapshot in snapshots)
-        if second.key != third.key:
-            return 0
-        if not _even(first.affines, second.affines, third.affines):
-            return 0
-        if not _even(first.totals, second.totals, third.totals):
-            return 0
-        times = (front.loops[-1] - 1) // lag
-        moves = _difference(second.affines, third.affines)
+    def _times(self, front: FrontEnd, lag: int, earlier: Logs, last: Logs, end: Recorder, moves: list[int]) -> int:
+        """For how many further repetitions nothing that moves unevenly has an effect; 0 where that is not certain."""
         evenness = Evenness(self.fronts, self.period_bytes)
-        for core, (low, middle, high) in enumerate(zip(*(s.log_at for s in snapshots), strict=True)):
-            log = self.fronts[core].log
-            assert log is not None
-            if not evenness.compare(core, log[low:middle], log[middle:high]):
+        for core, (before, after) in enumerate(zip(earlier, last, strict=True)):
+            if not evenness.compare(core, before, after):
                 return 0
-        times = evenness.limit(times)
-        return min(times, _register_limit(third, moves, times))
+        times = evenness.limit((front.loops[-1] - 1) // lag)
+        return min(times, _register_limit(end, moves, times))
 
-    def _skip(self, front: FrontEnd, snapshots: list[Snapshot], times: int) -> None:
-        _, second, third = snapshots
-        affines = _difference(second.recorder.affines, third.recorder.affines)
-        totals = _difference(second.recorder.totals, third.recorder.totals)
+    def _skip(self, front: FrontEnd, watch: LoopWatch, lag: int, earlier: Logs, last: Logs, *, behind: int) -> bool:
+        """Repeat what the last `lag` iterations did, as often as is certain; False if that is not even once.
+
+        `behind` repetitions before the last one are known to be alike, and are written down with those to come:
+        then the loops around this one find the same log however soon a repetition was seen.
+        """
+        second, third = watch.snapshots[-1 - lag], watch.snapshots[-1]
+        affines, totals = _moves(second.recorder, third.recorder)
+        times = self._times(front, lag, earlier, last, third.recorder, affines)
+        if not times:
+            return False
         step_ps = third.elapsed_ps - second.elapsed_ps
         before = front.instructions
-        for core, other in enumerate(self.fronts):
-            log = other.log
-            assert log is not None
-            last = log[second.log_at[core] : third.log_at[core]]
-            earlier = log[snapshots[0].log_at[core] : second.log_at[core]]
-            log.extend(_extend(other, earlier, last, times))
+        start = watch.snapshots[-1 - lag * (behind + 1)].log_at
+        for other, at, old, new in zip(self.fronts, start, earlier, last, strict=True):
+            assert other.log is not None
+            other.log[at:] = sweep(other, old, new, behind, times)
         self._walk(Skipper(self.sim.now, affines, totals, times))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)
@@ -205,6 +213,10 @@ class Replayer:
             share.iterations += skipped
             share.replayed += skipped
         self.replayed_instructions += front.instructions - before
+        watch.executed = front.instructions
+        watch.snapshots.clear()
+        watch.failures = 0
+        return True
 
     def bound_log(self, front: FrontEnd) -> None:
         """Where nobody looks at a log that has grown too long, start it anew."""
@@ -231,15 +243,20 @@ class Replayer:
                         snapshot.log_at[core] -= keep
 
 
+def _moves(old: Recorder, new: Recorder) -> tuple[list[int], list[int]]:
+    """What addresses and totals have moved by."""
+    return _difference(old.affines, new.affines), _difference(old.totals, new.totals)
+
+
 def _difference(old: list[int], new: list[int]) -> list[int]:
     return [b - a for a, b in zip(old, new, strict=True)]
 
 
-def _even(first: list[int], second: list[int], third: list[int]) -> bool:
-    """Whether every value moved by the same amount twice."""
-    if not len(first) == len(second) == len(third):
+def _even(first: Recorder, second: Recorder, third: Recorder) -> bool:
+    """Whether every address and every total moved by the same amount twice."""
+    if not (len(first.affines) == len(second.affines) and len(first.totals) == len(second.totals)):
         return False
-    return all(b - a == c - b for a, b, c in zip(first, second, third, strict=True))
+    return _moves(first, second) == _moves(second, third)
 
 
 def _register_limit(recorder: Recorder, moves: list[int], times: int) -> int:
@@ -250,30 +267,3 @@ def _register_limit(recorder: Recorder, moves: list[int], times: int) -> int:
         elif move > 0:
             times = min(times, (top - value) // move)
     return times
-
-
-def _extend(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], times: int) -> list[LogEntry]:
-    """What the skipped iterations have touched, for the loops around this one; unknown words made unknown."""
-    entries: list[LogEntry] = []
-    for (what, where0, much0, _), (_, where, much, write) in zip(earlier, last, strict=True):
-        move = where - where0
-        if what == LOAD:
-            step = much - much0
-            entries += [(LOAD, where + i * move, much + i * step, False) for i in range(1, times + 1)]
-        elif what == STORE:
-            entries.append((STORE, where, much + times * (much - much0), True))
-        elif what == PRODUCT:
-            entries.append((PRODUCT, where + times * move, much + times * (much - much0), False))
-        elif what == OPAQUE:
-            for i in range(1, times + 1):
-                start = where + i * move
-                front.int_mem[start : start + much] = [None] * much
-                entries.append((OPAQUE, start, much, True))
-        else:
-            first, end = where + move, where + times * move
-            low, high = min(first, end), max(first, end) + much
-            if write and what < len(front.loaded or ()):
-                assert front.loaded is not None
-                front.loaded[what].write(low, high)
-            entries.append((what, low, high - low, write))
-    return entries
