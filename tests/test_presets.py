@@ -27,6 +27,7 @@ NAMES = [
     "dart-512",
     "edge-256",
     "gemm-128",
+    "gpu-like",
     "quad-mesh",
     "tiny",
 ]
