@@ -25,6 +25,15 @@ def test_weights_cover_every_forward(method: str) -> None:
     assert 1 <= len(picks) <= 4
 
 
+def test_every_kind_of_forward_is_simulated() -> None:
+    """Few samples of many shapes still have one of the expensive forwards at the start of blocks."""
+    forwards = list(build_method("fast-dllm-prefix", 64, 256).forwards())
+    picks = chosen(forwards, 2)
+    assert {forwards[index].kind: weight for index, weight in picks} == {
+        kind: sum(forward.kind == kind for forward in forwards) for kind in ("warm", "refine")
+    }
+
+
 def test_unknown_method_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "fast-dlm-dual"]) == 2
     assert "did you mean fast-dllm-dual?" in capsys.readouterr().err

@@ -41,21 +41,37 @@ def chosen(forwards: Sequence[Forward], samples: int = SAMPLES) -> list[tuple[in
     """(index, weight) of the forwards to simulate: at most `samples`, the weights adding up to all of them.
 
     Forwards of equal work are a group. Where there are more groups than samples, those spread evenly over the
-    groups in order of kind and rows are simulated, and stand for the nearest others.
+    groups of each kind in order of rows are simulated, and stand for the nearest others.
     """
     groups: dict[str, list[Forward]] = {}
     for forward in forwards:
         work = attrs.asdict(forward, filter=lambda field, _: field.name not in _PLACE)
         groups.setdefault(repr(work), []).append(forward)
     order = sorted(groups.values(), key=lambda group: _size(group[0]))
-    count = min(samples, len(order))
-    picks = [(2 * i + 1) * len(order) // (2 * count) for i in range(count)]
+    picks = _picks([group[0].kind for group in order], samples)
     weights: Counter[int] = Counter()
     for place, group in enumerate(order):
         # Another kind of forward is nearer only if no pick is of the same kind.
         near = min(picks, key=lambda pick: (order[pick][0].kind != group[0].kind, abs(pick - place), pick))
         weights[order[near][0].index] += len(group)
     return sorted(weights.items())
+
+
+def _picks(kinds: Sequence[str], samples: int) -> list[int]:
+    """Places of at most `samples` of the sorted `kinds`: of every kind one, if there are enough, then the most of
+    which there are most."""
+    sizes = Counter(kinds)
+    if len(sizes) > samples:
+        return _spread(0, len(kinds), samples)
+    shares = Counter(dict.fromkeys(sizes, 1))
+    for _ in range(min(samples, len(kinds)) - len(sizes)):
+        shares[max(sizes, key=lambda kind: (sizes[kind] - shares[kind]) / shares[kind])] += 1
+    return [place for kind in sizes for place in _spread(kinds.index(kind), sizes[kind], shares[kind])]
+
+
+def _spread(first: int, size: int, count: int) -> list[int]:
+    """`count` places in the middle of equal parts of `size` ones."""
+    return [first + (2 * i + 1) * size // (2 * count) for i in range(count)]
 
 
 def _size(forward: Forward) -> tuple[str, int, int, int, int]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+
 from archsim.errors import WorkloadError
 from workloads.cli import Parser
 from workloads.study.kv import Errors, study
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import SCENARIOS
 
-STUDIES = ("kv-synthetic", "kv", "tokens", "sampling", "sampling-cost")
+STUDIES = ("kv-synthetic", "kv", "tokens", "sampling", "sampling-cost", "published")
 _ABOUT = (
     "kv-synthetic: error of KV formats on synthetic K and V; kv: accuracy, bytes and cycles of KV schemes on the tiny "
     "model; tokens: its programs against the reference; sampling: its commits by format of the logits; "
-    "sampling-cost: time of every way of sampling on a machine"
+    "sampling-cost: time of every way of sampling on a machine; published: published speed-ups beside ours"
 )
 HEADINGS = ("method", "bits", "K dB", "logits dB", "V dB", "output dB", "KL nats", "beyond %")
 
@@ -28,14 +30,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--programs", action="store_true", help="kv: values by programs, not the reference; slow")
     parser.add_argument("--machine", default="dart-2048", metavar="NAME|FILE", help="sampling-cost: the machine")
     parser.add_argument("--model", default="llada-8b", help="sampling-cost: the model")
+    parser.add_argument("--host-ms", type=float, default=25.0, metavar="X", help="published: host time of a forward")
+    parser.add_argument("--samples", type=int, default=6, metavar="N", help="published: forwards simulated of a run")
     args = parser.parse_args(argv)
+    if args.samples < 1 or not 0 <= args.host_ms < float("inf"):
+        raise WorkloadError("--samples, --host-ms: expected at least 1, and a finite number of at least 0")
     if args.prompts < 1:
         raise WorkloadError(f"--prompts: {args.prompts}; expected at least 1")
-    if args.name == "sampling-cost":
-        from workloads.study.sampling_cost import cost_lines
-
-        for line in cost_lines(args.model, args.machine):
-            print(line, flush=True)
+    if args.name in ("sampling-cost", "published"):
+        _print_timed(args)
         return 0
     if args.name != "kv-synthetic":
         from workloads.study import tiny_tables
@@ -47,6 +50,16 @@ def main(argv: list[str]) -> int:
     print(f"scenario {args.scenario} ({scenario.about}), seeds {seeds.start}..{seeds.stop - 1}")
     print(table(study(scenario, seeds)))
     return 0
+
+
+def _print_timed(args: argparse.Namespace) -> None:
+    """Studies that simulate time, line by line as results come."""
+    from workloads.study.published import published_lines
+    from workloads.study.sampling_cost import cost_lines
+
+    named = args.name == "published"
+    for line in published_lines(args.host_ms, args.samples) if named else cost_lines(args.model, args.machine):
+        print(line, flush=True)
 
 
 def parse_seeds(text: str) -> range:
