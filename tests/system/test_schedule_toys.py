@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import pytest
@@ -22,6 +23,8 @@ from workloads.shape import ModelShape
 LOWERABLE = [name for name, schedule in SCHEDULES.items() if schedule.unlowerable is None]
 LARGEST = 50_000
 """Instructions executed by a toy at most."""
+SLOWEST = 2.0
+"""Seconds of processor time of a toy at most, lowering and simulation."""
 
 
 @cache
@@ -39,12 +42,14 @@ def model() -> ModelShape:
 
 @pytest.mark.parametrize("name", LOWERABLE)
 def test_runs_end_to_end(name: str) -> None:
+    start = time.process_time()
     schedule = toy(name)
     program = lower(model(), schedule, view_of(machine()))
     elaborated = build(program, machine())
     elaborated.sim.run()
     result = collect(elaborated)
     assert result.complete
+    assert time.process_time() - start <= SLOWEST
     assert result.instructions <= LARGEST
     assert result.forwards == sum(1 for _ in schedule.forwards())
     assert result.committed_tokens == schedule.describe()["tokens"]

@@ -57,7 +57,7 @@ FIGURES = (
     Published(name="Fast-dLLM, dual and parallel", setting="GSM8K 8-shot, 1024", figure="27.6", hardware=_FAST,
               method="fast-dllm:cache=dual,mean=7.3", prompt=1280, gen=1024, code=False),
     Published(name="Fast-dLLM on Dream, prefix cache", setting="GSM8K 5-shot, 256", figure="3.6", hardware=_FAST,
-              model="dream-7b", method="fast-dllm-dream:cache=prefix", base="dream"),
+              model="dream-7b", method="fast-dllm-dream:cache=prefix", base="dream", code=False),
     Published(name="dKV-Cache-Decode", setting="batches", figure="2-10", hardware=_NONE, method="dkv-decode"),
     Published(name="dLLM-Cache", setting="HotpotQA, FLOPs", figure="9.1", hardware=_NONE,
               method="dllm-cache:prompt-interval=100,gen-interval=8", prompt=896),
