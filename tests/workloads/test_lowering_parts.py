@@ -192,6 +192,26 @@ def test_cores_read_their_own_weights() -> None:
     assert starts == [core * 2 * 8 * 256 for core in range(4)]
 
 
+def test_a_vocabulary_that_does_not_divide_is_padded_behind_the_last_core() -> None:
+    """1,600 columns are 7 vectors: two a core, of which the last core's second one is beyond the vocabulary."""
+    model = attrs.evolve(MODEL, vocab=1600, mask_id=1599)
+    made = lower(model, build_schedule("llada", prompt=8, gen=8, block=8, steps=1, cache="none", batch=2), MESH)
+    region = next(region for region in made.header.regions if region["name"] == "logits")
+    vectors, rows = set(), 8
+    for core in range(4):
+        for step in walk(made, core):
+            if step.mnemonic == "H_STORE_V" and step.operands["rs2"] == region["base"]:
+                vectors |= {step.operands["rs1"] // 256 + row for row in range(step.state["h_rows"][0])}
+    assert vectors == set(range(2 * 8 * rows))
+    read = set()
+    for step in walk(made):
+        if step.mnemonic == "H_PREFETCH_V" and step.operands["rs2"] == region["base"]:
+            pieces, width, _ = step.state["h_rows"]
+            assert step.operands["rstride"] == 0
+            read |= set(range(step.operands["rs1"] // 256, (step.operands["rs1"] + pieces * width) // 256))
+    assert read == {vector for vector in range(2 * 8 * rows) if vector % (8 * rows) < 7 * rows}
+
+
 def test_cells_and_bytes_agree() -> None:
     cells = matrix_cells(8 << 20)
     assert cells == 15790320

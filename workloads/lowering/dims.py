@@ -73,7 +73,7 @@ class Dims:
     q_heads: int
     kv_heads: int
     chunks: int
-    """LM-head column chunks of VLEN columns over all cores."""
+    """LM-head column chunks of VLEN columns over all cores, of which the last core's may lie beyond the vocabulary."""
     core_chunks: int
     head_tiles: int
     weight_share: float = 1.0
@@ -154,9 +154,6 @@ def make_dims(model: ModelShape, view: MachineView) -> Dims:
     q_heads, kv_per_group = ceil_div(heads, groups), ceil_div(kv_heads, kv_groups)
     chunks = ceil_div(model.vocab, view.vlen)
     core_chunks = ceil_div(chunks, view.cores)
-    if chunks % view.cores:
-        found = f"model {model.name} on {view.name}: the vocabulary takes {chunks} vectors"
-        raise WorkloadError(f"{found}; expected a multiple of the {view.cores} cores")
     all_tiles = ceil_div(model.vocab, view.blen)
     dims = Dims(
         model=model,

@@ -120,6 +120,7 @@ def sampling_plan(c: Context, token_pitch: int, sampled: int, registers: tuple[i
         pairs=Word(Cell.PAIRS) if kind.head_varies else None, gap_rows=kind.gap_rows,
         score=variant.score or kind.score, variant=variant, constants=F_SAMPLING, draws=Cell.DRAWS,
         previous=A_PREVIOUS if kind.compares else -1,
+        pitch=c.dims.chunks,
         precision=c.options.logit_format.code, choose=partial(choose_rows, c) if kind.policy_rows else None,
     )  # fmt: skip
     return attrs.evolve(plan, **_place_of_logits(c, plan))

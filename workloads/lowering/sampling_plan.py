@@ -32,6 +32,7 @@ class SamplingPlan:
     x_pitch       INT_MEM words from one sequence's tokens to the next one's
     k_register    gp that holds how many positions of each sequence take their token
     hbm           a register of the logits; `hbm_offset` elements from there to the first
+    pitch         chunks from one sequence's logits to the next one's, where those are not all of the vocabulary
     scalars       f registers that may be overwritten: 5, or 7 where the score is no confidence
     sampled       rows that are sampled, and pairs of them: words where forwards that share code have different
     pairs         numbers of them, all of masked positions; then `rows` is the most, and mode spill loads single rows
@@ -64,6 +65,7 @@ class SamplingPlan:
     k_register: int = 0
     hbm: int = 0
     hbm_offset: int = 0
+    pitch: int = 0
     scalars: tuple[int, ...] = (1, 2, 3, 4, 5)
     sampled: Count | None = None
     pairs: Count | None = None
@@ -130,7 +132,7 @@ class SamplingPlan:
 
     def offset(self, sequence: int, row: int) -> int:
         """HBM element offset of the first chunk of a row."""
-        return self.hbm_offset + (sequence * self.chunks * self.rows + row) * self.vlen
+        return self.hbm_offset + (sequence * (self.pitch or self.chunks) * self.rows + row) * self.vlen
 
     def check(self) -> None:
         """Raise WorkloadError where the plan has no mode of ours or too little room."""
