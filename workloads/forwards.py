@@ -36,6 +36,8 @@ _JSON_EXTRAS = (
     "policy_rows",
     "compared_rows",
     "verified_rows",
+    "causal_rows",
+    "tree",
     "provisional",
 )
 
@@ -139,6 +141,11 @@ class Forward:
     """Rows whose probabilities are kept and compared with those of the forward before."""
     verified_rows: int = 0
     """Rows of a sequence whose drafted tokens are compared with those that the forward predicts."""
+    causal_rows: int = 0
+    """Query rows of a group that sees no keys of the groups behind it, where these are the last keys; 1: every row
+    sees what stands before it; 0: all see all keys."""
+    tree: bool = False
+    """The query rows are a tree of tokens: each sees the keys before them, its ancestors and itself."""
     provisional: int = 0
     """Tokens fixed in a run or lane that others decide over; those that the output keeps are in `committed`."""
 

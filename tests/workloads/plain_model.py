@@ -62,6 +62,8 @@ class Plain:
     def __init__(self, shape: ModelShape, weights: dict[str, Array]) -> None:
         self.shape, self.weights = shape, {name: value.astype(np.float64) for name, value in weights.items()}
         self.caches: dict[tuple[int, str], Array] = {}
+        self.visible: Array | None = None
+        """Keys that each row of the next forwards sees (rows, keys); None: all."""
         self.routed: list[Array] = []
         """For every layer with experts passed: experts of every row (sequences, rows, top_k)."""
 
@@ -117,6 +119,8 @@ class Plain:
         keys = self._store(layer, "k", self._rotate(self._heads(k, f"{at}k_norm.weight"), start), start)
         values = self._store(layer, "v", self._heads(v, ""), start)
         scores = q @ np.swapaxes(keys, -1, -2)
+        if self.visible is not None:
+            scores = np.where(self.visible, scores, -np.inf)
         powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
         out = powers / powers.sum(axis=-1, keepdims=True) @ values
         return np.swapaxes(out, 1, 2).reshape(*h.shape[:2], -1) @ self.weights[f"{at}o.weight"].T

@@ -217,7 +217,14 @@ class _Attention:
         """Add minus infinity where a key tile holds no key, or one that the row may not see."""
         c, b, hlen = self.c, self.c.b, self.c.dims.view.hlen
         part = scores + (tiles - 1) * unit.rows
-        if c.kind.causal:
+        own = c.kind.own_tiles(hlen)
+        if own:
+            b.v_rows(self._count(unit))
+            for tile in range(own):
+                part = scores + (tiles - own + tile) * unit.rows
+                mask = c.vectors.key_mask + tile * c.kind.q_rows + unit.first
+                b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(mask))
+        elif c.kind.causal:
             b.v_rows(self._count(unit))
             mask = c.vectors.key_mask + c.first_row + unit.first - (tiles - 1) * hlen
             b.emit("V_ADD_VV", c.v(part), c.v(part), c.v(mask))

@@ -62,6 +62,10 @@ class ForwardClass:
     """Rows of which the forward leaves mixtures for the next one."""
     mix_terms: int = 0
     mix_varies: bool = False
+    causal_rows: int = 0
+    """Query rows of a group that sees no keys of the groups behind it; 0: all see all keys."""
+    tree: bool = False
+    """Whether each sees its ancestors in a tree only."""
     sequences: int = 1
     weight_density: float = 1.0
     """Share of the layers' weights that is stored."""
@@ -79,6 +83,12 @@ class ForwardClass:
     def weight_share(self, bits: int) -> float:
         """Stored elements for each weight of `bits` bits: all of them where an index would take more room."""
         return min(1.0, self.weight_density * (bits + self.index_bits) / bits)
+
+    def own_tiles(self, hlen: int) -> int:
+        """Key tiles among which the forward's own keys may be, where its query rows have masks of their own, or 0."""
+        if not (self.causal_rows or self.tree):
+            return 0
+        return min(self.key_tiles, ceil_div(self.q_rows - 1, hlen) + 1)
 
     @property
     def decodes(self) -> bool:
@@ -100,6 +110,11 @@ def _check(forward: Forward) -> None:
             raise WorkloadError(f"{found}; expected {fields[name].default!r}, all that a program can be made of")
     if (forward.write_start, forward.write_rows) != (forward.q_start, forward.q_rows):
         raise WorkloadError(f"forward {forward.index}: writes K/V of other rows than it sends; expected the same rows")
+    if forward.causal_rows or forward.tree:
+        divided = forward.q_rows % max(forward.causal_rows, 1) == 0
+        if forward.scattered or forward.q_start + forward.q_rows != forward.kv_rows or not divided:
+            found = f"forward {forward.index}: rows that do not all see the same keys"
+            raise WorkloadError(f"{found}; expected whole groups of them, whose keys are the last ones")
 
 
 def classify(forward: Forward, hlen: int) -> ForwardClass:
@@ -122,6 +137,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
         soft_rows=forward.soft_rows, soft_terms=forward.soft_terms,
+        causal_rows=forward.causal_rows, tree=forward.tree,
     )  # fmt: skip
 
 

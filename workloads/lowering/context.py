@@ -158,6 +158,8 @@ class Tensors:
     spill: tuple[Tensor, ...]
     """Rows between row tiles: residual, queries, keys and values; see `tiled`."""
     logits: Tensor | None
+    row_masks: Tensor | None = None
+    """Masks of rows that do not all see the same keys; see `row_masks`."""
     policy: Tensor | None = None
     """The network behind sampling that chooses rows."""
     mixtures: Tensor | None = None
@@ -247,6 +249,8 @@ class Context:
     """Whether the next forward may go through another network."""
     further: int = 0
     """INT_MEM address of tokens behind the most probable one, [rank][row of a mixture]."""
+    parents: int = 0
+    """INT_MEM address of the parents in a tree of query rows."""
     listed: Listed | None = None
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None

@@ -13,6 +13,7 @@ from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.likelihood import add_given, first_word
 from workloads.lowering.mixture import mixture as route
+from workloads.lowering.row_masks import load_row_masks
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.soft_rows import load_soft, make_soft
@@ -105,6 +106,9 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         fields.load(c, value, "tail")
         _store_product(c, product, value, dims.kv.width, Cell.TAIL)
         _load_masks(c, value)
+        if c.kind.own_tiles(c.dims.view.hlen):
+            fields.load(c, value, "mask_row")
+            load_row_masks(c, value)
         fields.load(c, value, "head_offset")
         _store_product(c, product, value, dims.view.vlen, Cell.HEAD)
         fields.load(c, value, "head_start")
@@ -147,7 +151,7 @@ def _store_product(c: Context, product: int, value: int, factor: int, cell: int)
 
 def _load_masks(c: Context, tail: int) -> None:
     """The mask of `tail` keys (row tail - 1 of the table), or all of the table where attention is causal."""
-    if c.tensors.masks is None or not (c.kind.masked or c.kind.causal):
+    if c.kind.own_tiles(c.dims.view.hlen) or c.tensors.masks is None or not (c.kind.masked or c.kind.causal):
         return
     b, view = c.b, c.dims.view
     b.address(A_TABLES, c.tensors.masks.base)

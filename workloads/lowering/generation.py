@@ -101,6 +101,8 @@ class _Generation:
             compares=any(kind.score == STABILITY for kind in kinds),
             policy=max(kind.policy_parameters for kind in kinds),
             mixed=max(max(kind.mix_rows, kind.soft_rows) for kind in kinds),
+            masked_rows=max(kind.q_rows * (kind.own_tiles(view.hlen) > 0) for kind in kinds),
+            masked_tiles=max(kind.own_tiles(view.hlen) for kind in kinds),
             mixes_all=any(kind.mix_rows and not kind.mix_terms for kind in kinds),
         )
         if self._slots() > view.kv_slots:
@@ -250,7 +252,7 @@ class _Generation:
             vectors=vectors, cached=self.sequences, positions=self.extent.positions,
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
-            further=self.tables.further, first_layer=self.networks.first(kind.network),
+            further=self.tables.further, parents=self.tables.parents, first_layer=self.networks.first(kind.network),
             switches=len(self.networks.depths) > 1, mixture=self.mixture,
         )  # fmt: skip
 
@@ -315,7 +317,7 @@ class _Generation:
         return Layout(
             dims=self.dims, options=self.options, tensors=self.tensors, tables=self.tables,
             sequences=self.sequences, positions=self.extent.positions, scale_offset=self.hbm.scale_offset,
-            mix_parts=self.mix_parts,
+            mix_parts=self.mix_parts, masked_rows=self.extent.masked_rows,
         )  # fmt: skip
 
     def _expert_totals(self) -> dict[int, tuple[int, int, int]]:

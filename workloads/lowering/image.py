@@ -55,6 +55,8 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
         _put(out, layout, tensors.transposed, 0, _stream(layout, mix, weights, ""))
     if tensors.masks is not None:
         _put(out, layout, tensors.masks, 0, key_masks(layout))
+    if tensors.row_masks is not None:
+        _put(out, layout, tensors.row_masks, 0, row_masks(layout))
     if tensors.logits is not None:
         _put_behind(out, layout, tensors.logits)
     for sequence, canvas in enumerate(canvases):
@@ -147,6 +149,15 @@ def _put(out: Image, layout: Layout, tensor: Tensor, copy: int, values: Floats) 
     out[f"hbm@{tensor.at(copy)}"] = codes
     if scales.size:
         out[f"hbm@{tensor.at(copy) + layout.scale_offset}"] = scales
+
+
+def row_masks(layout: Layout) -> Floats:
+    """Row i lets keys up to i - (most rows with masks of their own) of a tile through: (rows, VLEN)."""
+    view, tensor = layout.dims.view, layout.tensors.row_masks
+    assert tensor is not None
+    last = np.arange(tensor.elements // view.vlen) - layout.masked_rows
+    keys = np.arange(view.vlen) % view.hlen
+    return np.where(keys <= last[:, None], 0.0, -np.inf).astype(np.float32)
 
 
 def _put_behind(out: Image, layout: Layout, logits: Tensor) -> None:

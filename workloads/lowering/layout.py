@@ -24,6 +24,8 @@ class Layout:
     sequences: int
     positions: int
     """Rows of a sequence's KV cache, and of the rotary tables."""
+    masked_rows: int
+    """Most query rows of a forward that have masks of their own."""
     mix_parts: int
     """Parts in which the vocabulary is summed over, where rows enter as mixtures of all embeddings."""
     scale_offset: int

@@ -43,6 +43,10 @@ class Extent:
     """Whether the logits of one forward are there until the next."""
     mixed: int = 0
     """Rows that enter as mixtures of embeddings."""
+    masked_rows: int = 0
+    """Query rows with masks of their own."""
+    masked_tiles: int = 0
+    """Key tiles that they cover."""
     mixes_all: bool = False
     """Whether some of them are mixtures of all embeddings."""
 
@@ -139,6 +143,7 @@ def place_tensors(
         per_core += routed * (each - padded(options.weight_format, layer))
     per_core += padded(options.weight_format, head)
     policy = policy_stage(dims, extent.policy).elements
+    masks = extent.masked_rows + extent.masked_tiles * view.hlen
     mixed = mix_stage(dims, 1).elements if extent.mixes_all else 0
     total = view.cores * per_core + padded(logits_format, kept)
     total += padded(options.weight_format, policy) + padded(options.weight_format, mixed)
@@ -171,6 +176,7 @@ def place_tensors(
         masks=hbm.add("key_masks", tables, view.hlen * view.vlen) if extent.masks else None,
         spill=per_core_tensors("spill", tables, spill_elements(dims, extent.positions)) if extent.tiled else (),
         bias=per_core_tensors("biases", tables, constants) if constants else (),
+        row_masks=hbm.add("row_masks", tables, masks * view.vlen) if masks else None,
         policy=hbm.add("policy", options.weight_format, policy) if policy else None,
         mixtures=mixtures,
         experts=hbm.add("experts", options.weight_format, experts, routed) if routed else None,

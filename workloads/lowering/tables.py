@@ -7,12 +7,14 @@ import math
 import attrs
 
 from archsim.errors import WorkloadError
+from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds, mixed_rows, row_fields
 from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.fields import Fields
 from workloads.lowering.networks import Networks
 from workloads.lowering.routing import RoutingPlan
+from workloads.lowering.row_masks import parents as tree_parents
 
 FIRST_TABLE = 72
 """First word behind the variables."""
@@ -41,6 +43,8 @@ class Tables:
     tokens: int
     token_pitch: int
     sampled: int
+    parents: int
+    """Parents of query rows that are a tree."""
     further: int
     """Tokens behind the most probable ones, where rows enter as mixtures of several."""
     end: int
@@ -87,7 +91,9 @@ def make_tables(
     scattered = any(kind.scattered for kind in rounds.classes)
     listed = positions + scattered * token_pitch
     further = listed + scattered * sequences * token_pitch
-    end = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)
+    parents = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)
+    nodes = max(kind.q_rows * kind.tree for kind in rounds.classes)
+    end = parents + nodes
     if end > dims.view.int_words:
         found = f"tables and tokens of {sequences} sequences take {end} words of INT_MEM"
         raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.int_words}")
@@ -95,30 +101,38 @@ def make_tables(
     shared += [word for row in zip(*per_forward, strict=True) for word in row]
     images = []
     for core in range(dims.view.cores):
-        words = [0] * FIRST_TABLE
-        words[Cell.ROUND], words[Cell.FORWARD] = round_table, forward_table
-        words[Cell.CORE] = core
-        words[Cell.DRAWS] = seed % SEEDS * DRAWS_OF_A_SEED
-        for index in range(dims.view.cores - 1):
-            words[Cell.PEERS + index] = (core + 1 + index) % dims.view.cores
-        if tensors.bias:
-            words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
-        if tensors.spill:
-            words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
-        if tensors.logits is not None and len(tensors.logits.bases) > 1:
-            pages = [base >> PAGE_BITS for base in reversed(tensors.logits.bases)]
-            words[Cell.LOGIT_PAGES : Cell.LOGIT_PAGES + 2] = pages
+        words = _variables(dims, tensors, core, (round_table, forward_table), seed)
         for passed in layers:
             words += _layer_rows(passed, tensors, core)
         words += shared
         if scattered:
             words += [0] * (positions - len(words)) + _spread(token_pitch)
+        if nodes:
+            words += [0] * (parents - len(words)) + tree_parents(nodes, dims.view.vlen)
         images.append(tuple(words))
     return Tables(
         layers=layers, positions=positions, listed=listed, round_words=len(per_round),
         forward_words=len(per_forward), trips=tuple(trips), fields=fields, tokens=tokens,
-        token_pitch=token_pitch, sampled=sampled, further=further, end=end, images=tuple(images),
+        token_pitch=token_pitch, sampled=sampled, further=further, parents=parents, end=end, images=tuple(images),
     )  # fmt: skip
+
+
+def _variables(dims: Dims, tensors: Tensors, core: int, rows: tuple[int, int], seed: int) -> list[int]:
+    """What the program's variables hold at the start; `rows`: of the round's and of the forward's table."""
+    words = [0] * FIRST_TABLE
+    words[Cell.ROUND], words[Cell.FORWARD] = rows
+    words[Cell.CORE] = core
+    words[Cell.DRAWS] = seed % SEEDS * DRAWS_OF_A_SEED
+    for index in range(dims.view.cores - 1):
+        words[Cell.PEERS + index] = (core + 1 + index) % dims.view.cores
+    if tensors.bias:
+        words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
+    if tensors.spill:
+        words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
+    if tensors.logits is not None and len(tensors.logits.bases) > 1:
+        pages = [base >> PAGE_BITS for base in reversed(tensors.logits.bases)]
+        words[Cell.LOGIT_PAGES : Cell.LOGIT_PAGES + 2] = pages
+    return words
 
 
 def with_routing(tables: Tables, plan: RoutingPlan, tensors: Tensors, vlen: int) -> Tables:
@@ -171,6 +185,10 @@ def _row_fields(
     rows = [row_fields(forward, dims.view.hlen) for forward in rounds.forwards]
     if static:
         rows = [{**row, "renews": int(index == 0)} for index, row in enumerate(rows)]
+    masked = [kind for kind in rounds.classes if kind.own_tiles(dims.view.hlen)]
+    if masked:
+        most, kinds = max(kind.q_rows for kind in masked), zip(rows, rounds.forwards, rounds.kinds, strict=True)
+        rows = [{**row, "mask_row": _mask_row(forward, kind, dims.view.hlen, most)} for row, forward, kind in kinds]
     if any(kind.mix_rows for kind in rounds.kinds):
         pairs = zip(rounds.forwards, (*rounds.forwards[1:], rounds.forwards[-1]), strict=True)
         rows = [{**row, **mixed_rows(*pair)} for row, pair in zip(rows, pairs, strict=True)]
@@ -178,6 +196,11 @@ def _row_fields(
         tables = [layers[route(kind, networks)] for kind in rounds.kinds]
         rows = [{**row, "next": table} for row, table in zip(rows, [*tables[1:], tables[-1]], strict=True)]
     return rows
+
+
+def _mask_row(forward: Forward, kind: ForwardClass, hlen: int, most: int) -> int:
+    """See `row_masks`: which row of the table the first query row takes for the last key tile, less 1."""
+    return forward.q_start - (kind.key_tiles - 1) * hlen + most - 1 if kind.own_tiles(hlen) else 0
 
 
 def _split_fields(

@@ -55,7 +55,7 @@ class VectorPlan:
     cosines: int
     sines: int
     key_mask: int
-    """Additive masks: one vector, or HLEN of them where attention is causal."""
+    """Additive masks: one vector, HLEN of them where attention is causal, or [key tile][row] with masks by row."""
     bias: int
     query: int
     key: int
@@ -112,7 +112,8 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     view = dims.view
     stack = _Stack(first)
     # First what row tiles of different sizes share.
-    key_mask = stack.take(view.hlen if kind.causal else int(kind.masked))
+    own = kind.own_tiles(view.hlen) * kind.q_rows * (2 if kind.tree else 1)
+    key_mask = stack.take(view.hlen if kind.causal else max(own, int(kind.masked)))
     bias = stack.take(dims.row_vectors)
     x, normed = stack.take(dims.hidden.blocks * rows), stack.take(dims.hidden.blocks * rows)
     statistics = stack.take(ceil_div(rows, view.vlen))

@@ -68,6 +68,7 @@ class DmaxSchedule(BlockCausalSchedule):
             head=own if self.ideal else query,
             committed=step.committed,
             sampled=self.block,
+            causal_rows=self.block if before else 0,
             soft_rows=soft,
             soft_terms=self.top_k + 1 if soft else 0,
         )

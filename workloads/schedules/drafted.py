@@ -40,6 +40,11 @@ class DraftedSchedule(Logged, ScheduleBase):
     def drafter(self) -> dict[str, Any]:
         """Fields of the drafting forward: its network and layers."""
 
+    @property
+    def verifier(self) -> dict[str, Any]:
+        """Fields of the verifying forward: what its rows see of each other."""
+        return {"tree": True}
+
     def forwards(self) -> Iterator[Forward]:
         """The prompt's forward, then the pairs."""
         stream = self.stream()
@@ -55,7 +60,8 @@ class DraftedSchedule(Logged, ScheduleBase):
             stream.take(self.gen - done, most=0)
             yield self._forward(place, self.block, 0, provisional=self.block - 1, **self.drafter)
             committed = stream.take(self.gen - done, least=1, most=min(self.block, 1 + self.nodes)).committed
-            yield self._forward(attrs.evolve(place, index=index + 1, step=1), 1 + self.nodes, committed)
+            following = attrs.evolve(place, index=index + 1, step=1)
+            yield self._forward(following, 1 + self.nodes, committed, verified_rows=self.nodes, **self.verifier)
             done, index = done + committed, index + 2
         stream.finish()
 
@@ -114,3 +120,8 @@ class OrthrusSchedule(DraftedSchedule):
     def drafter(self) -> dict[str, Any]:
         """The model."""
         return {}
+
+    @property
+    def verifier(self) -> dict[str, Any]:
+        """Each row sees what stands before it."""
+        return {"causal_rows": 1}

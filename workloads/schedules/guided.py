@@ -51,6 +51,7 @@ class GuidedSchedule(Logged, BlockSchedule):
             committed=step.committed,
             network="guider",
             layers=self.guider_layers,
+            causal_rows=1,
         )
 
 

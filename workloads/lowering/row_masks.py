@@ -1,0 +1,89 @@
+"""Query rows that see only some of the forward's own keys: those before them, or their ancestors in a tree.
+
+Every query row has an additive mask of its own for each of the last key tiles, among which the own keys are. They
+come from a table in HBM whose row i lets keys up to i - (most such rows) of a tile through, so that those of
+consecutive rows lie there side by side. A tree's are put together from it: what precedes the tree, the row's own
+key, and all that its parent sees.
+"""
+
+from __future__ import annotations
+
+from archsim.errors import WorkloadError
+from workloads.lowering.context import A_TABLES, F_ONE, Context
+
+_ONE = 1
+
+
+def load_row_masks(c: Context, index: int) -> None:
+    """The masks of all rows, [key tile][row]; `index` is a register with the first row's index for the last tile.
+
+    Raises WorkloadError where rows go through the layers in tiles.
+    """
+    if c.tiling is not None:
+        found = f"{c.kind.kind} of {c.tiling.full} rows, each with a mask of its own"
+        raise WorkloadError(f"machine {c.dims.view.name}: {found}; expected all to fit Vector SRAM at once")
+    assert c.tensors.row_masks is not None
+    c.b.address(A_TABLES, c.tensors.row_masks.base)
+    masks = c.vectors.key_mask
+    if c.kind.tree:
+        _load(c, index, masks, 0)
+        before = masks + c.kind.own_tiles(c.dims.view.hlen) * c.kind.q_rows
+        _load(c, index, before, -1)
+        _grow(c, masks, before)
+    elif c.kind.causal_rows == 1:
+        _load(c, index, masks, 0)
+    else:
+        _load_groups(c, index, masks)
+
+
+def _load(c: Context, index: int, target: int, shift: int) -> None:
+    """Consecutive rows of the table for every tile, moved by `shift`."""
+    b, view, tiles = c.b, c.dims.view, c.kind.own_tiles(c.dims.view.hlen)
+    b.h_rows(c.query_rows, view.vlen, 0)
+    with b.reg() as offset:
+        for tile in range(tiles):
+            b.emit("S_ADDI_INT", offset, index, (tiles - 1 - tile) * view.hlen + 1 + shift)
+            b.emit("S_MUL_INT", offset, offset, b.const(view.vlen))
+            b.emit("H_PREFETCH_V", c.v(target + tile * c.kind.q_rows), offset, A_TABLES, 0, c.table_precision)
+
+
+def _load_groups(c: Context, index: int, target: int) -> None:
+    """One row of the table for all rows of a group: the one that lets the group's last key through."""
+    b, view, tiles = c.b, c.dims.view, c.kind.own_tiles(c.dims.view.hlen)
+    size = c.kind.causal_rows
+    b.h_rows(size, view.vlen, 0)
+    b.stride(0)
+    with b.reg() as offset:
+        for tile in range(tiles):
+            for first in range(0, c.kind.q_rows, size):
+                b.emit("S_ADDI_INT", offset, index, (tiles - 1 - tile) * view.hlen + first + size)
+                b.emit("S_MUL_INT", offset, offset, b.const(view.vlen))
+                place = c.v(target + tile * c.kind.q_rows + first)
+                b.emit("H_PREFETCH_V", place, offset, A_TABLES, 1, c.table_precision)
+
+
+def _grow(c: Context, masks: int, before: int) -> None:
+    """From masks up to each row and up to the row before it to those of a tree, by way of ones and zeros."""
+    b, vlen, rows = c.b, c.dims.view.vlen, c.kind.q_rows
+    tiles = c.kind.own_tiles(c.dims.view.hlen)
+    b.v_rows(tiles * rows)
+    for place in (masks, before):
+        b.emit("V_EXP_V", *2 * (c.v(place),))
+    b.emit("V_SUB_VV", *2 * (c.v(masks),), c.v(before))
+    b.v_rows(tiles, rows, rows)
+    b.emit("V_ADD_VV", *2 * (c.v(masks),), c.v(before))
+    with b.reg(c.parents) as word, b.reg((masks + 1) * vlen) as row, b.reg() as parent, b.loop(rows - 1):
+        b.emit("S_LD_INT", parent, word, 0)
+        b.add(parent, masks * vlen)
+        b.emit("V_ADD_VV", row, row, parent)
+        b.add(word, 1)
+        b.add(row, vlen)
+    b.emit("S_LD_FP", _ONE, 0, F_ONE)
+    b.v_rows(tiles * rows)
+    b.emit("V_RECI_V", *2 * (c.v(masks),))
+    b.emit("V_SUB_VF", *2 * (c.v(masks),), _ONE, 0, 1)
+
+
+def parents(rows: int, vlen: int) -> list[int]:
+    """A made-up tree of that many nodes behind its root: Vector SRAM elements from the root's row to the parents'."""
+    return [(row - 1) // 2 * vlen for row in range(1, rows)]
