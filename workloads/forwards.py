@@ -60,6 +60,8 @@ class OperatorRows:
     """Rows of the output projection and the feed-forward part."""
     output: int | None = None
     """Rows of the output projection where they differ from those of the feed-forward part."""
+    compared: str = ""
+    """"value" or "query": what is compared with that of an earlier forward, to choose the rows of the others."""
 
 
 @attrs.frozen(kw_only=True)
@@ -260,7 +262,7 @@ def schedule_json(schedule: Schedule, window: Window | None = None) -> dict[str,
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, OperatorRows):
-        return attrs.asdict(value, filter=lambda _, rows: rows is not None)
+        return attrs.asdict(value, filter=lambda _, rows: rows not in (None, ""))
     return value
 
 

@@ -17,6 +17,36 @@ from workloads.lowering.dims import ceil_div
 from workloads.lowering.kvload import Item, KvLoader
 
 
+def project_kv(c: Context, group: int, *, value: bool) -> None:
+    """Keys (or values) of a head group of all rows, to the cache."""
+    v = c.vectors
+    kv_group = c.dims.kv_group(group)
+    target = v.value if value else v.key
+    c.phase("qkv")
+    c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
+    row_work.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
+    if not value:
+        row_work.normalize_heads(c, target, key=True)
+        c.phase("rope")
+        row_work.rotate(c, target)
+    c.phase("kv_store")
+    row_work.store_kv(c, target, value, kv_group)
+
+
+def project_q(c: Context, group: int, *, folded: bool = True) -> None:
+    """Queries of a head group of all rows; `folded`: times the channel scales of the cached keys."""
+    v = c.vectors
+    target = v.query + group * v.rows
+    c.phase("qkv")
+    c.stream.gemm(f"q{group}", c.activations(v.normed), target)
+    row_work.add_bias(c, target, 2 * c.dims.kv.blocks + group)
+    row_work.normalize_heads(c, target, key=False)
+    c.phase("rope")
+    row_work.rotate(c, target)
+    if folded:
+        row_work.fold(c, target, group, value=False)
+
+
 @attrs.frozen
 class Unit:
     """A query tile: `rows` rows of a sequence from `first`, for one group of heads; scores in place `index`."""
@@ -75,7 +105,7 @@ class _Attention:
             fresh = self._fresh(group)
             if fresh:
                 self._project_kv(group, value=False)
-            self._project_q(group)
+            project_q(self.c, group)
             if group:
                 self._work(self.late[group - 1])
             if group == last:
@@ -118,30 +148,8 @@ class _Attention:
         return Item(work.output, work.unit.sequence, work.unit.group)
 
     def _project_kv(self, group: int, *, value: bool) -> None:
-        c, v = self.c, self.c.vectors
-        kv_group = c.dims.kv_group(group)
-        target = v.value if value else v.key
-        c.phase("qkv")
-        c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
-        row_work.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
-        if not value:
-            row_work.normalize_heads(c, target, key=True)
-            c.phase("rope")
-            row_work.rotate(c, target)
-        c.phase("kv_store")
-        row_work.store_kv(c, target, value, kv_group)
-        self.loader.stored(value=value, kv_group=kv_group)
-
-    def _project_q(self, group: int) -> None:
-        c, v = self.c, self.c.vectors
-        target = v.query + group * v.rows
-        c.phase("qkv")
-        c.stream.gemm(f"q{group}", c.activations(v.normed), target)
-        row_work.add_bias(c, target, 2 * c.dims.kv.blocks + group)
-        row_work.normalize_heads(c, target, key=False)
-        c.phase("rope")
-        row_work.rotate(c, target)
-        row_work.fold(c, target, group, value=False)
+        project_kv(self.c, group, value=value)
+        self.loader.stored(value=value, kv_group=self.c.dims.kv_group(group))
 
     def _work(self, steps: list[Work]) -> None:
         if steps:

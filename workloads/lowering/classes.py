@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.forwards import Forward
+from workloads.forwards import Forward, OperatorRows
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.machine_view import MachineView
 
@@ -67,6 +67,12 @@ class ForwardClass:
     tree: bool = False
     """Whether each sees its ancestors in a tree only."""
     sequences: int = 1
+    operators: OperatorRows | None = None
+    """Rows by operator, where layers do not send the same through all; `q_rows` are then the first layer's."""
+    run: int = 0
+    """Of rows by operator, those that are one run; the others stand alone."""
+    run_start: int = 0
+    """First row of the run."""
     weight_density: float = 1.0
     """Share of the layers' weights that is stored."""
     index_bits: int = 0
@@ -96,9 +102,7 @@ class ForwardClass:
         return self.kind == "decode"
 
 
-NO_CODE = (
-    "operators", "score_passes",
-)  # fmt: skip
+NO_CODE = ("score_passes",)  # fmt: skip
 """Fields of a forward that no code is emitted for."""
 
 
@@ -126,14 +130,18 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
     masked = forward.kind == "decode" or (forward.kv_rows % hlen > 0 and not causal)
     tiles = ceil_div(forward.kv_rows, hlen)
     tail = forward.kv_rows % hlen if causal else 0
+    rows = forward.operators
+    run = 0 if rows is None else forward.q_rows - loose_rows(forward)
+    q_rows = forward.q_rows if rows is None else rows.first_layer
     return ForwardClass(
-        forward.kind, forward.q_rows, tiles, masked, causal, forward.head_rows, tail,
-        head_varies=0 < forward.sampled_rows < forward.head_rows, scattered=forward.scattered,
-        head_scattered=forward.scattered or forward.head_scattered,
+        forward.kind, q_rows, tiles, masked, causal, forward.head_rows, tail,
+        head_varies=0 < forward.sampled_rows < forward.head_rows, scattered=forward.scattered and rows is None,
+        head_scattered=(forward.scattered and rows is None) or forward.head_scattered,
         gap_rows=forward.gap_rows, score=forward.score, network=forward.network, layers=forward.layers,
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
         weight_density=forward.weight_density, index_bits=forward.index_bits,
         compares=forward.compared_rows > 0,
+        operators=rows, run=run, run_start=forward.q_start if run else 0,
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
         soft_rows=forward.soft_rows, soft_terms=forward.soft_terms,
@@ -141,14 +149,27 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
     )  # fmt: skip
 
 
+def loose_rows(forward: Forward) -> int:
+    """Query rows that stand alone."""
+    return forward.loose_rows or (forward.q_rows if forward.scattered else 0)
+
+
+def first_row(forward: Forward) -> int:
+    """The first row of the canvas that the forward embeds: all of them where the first layer takes all."""
+    return 0 if forward.operators is not None else forward.q_start
+
+
 def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
     """The integers of a forward that its code reads rather than contains."""
-    loose = forward.loose_rows or forward.q_rows
-    offset = forward.head_start - forward.q_start
-    if forward.scattered or forward.head_rows == 0:
+    loose, rows = forward.loose_rows or forward.q_rows, forward.q_rows
+    if forward.operators is not None:
+        rows = forward.operators.key
+        loose = min(loose_rows(forward), rows)
+    offset = forward.head_start - first_row(forward)
+    if (forward.scattered and forward.operators is None) or forward.head_rows == 0:
         offset = max(0, min(offset, forward.q_rows - forward.head_rows))
     return {
-        "q_start": 0 if forward.scattered else forward.q_start,
+        "q_start": 0 if forward.scattered else first_row(forward),
         "head_offset": offset,
         "head_start": forward.head_start,
         "committed": forward.committed + forward.free_commits,
@@ -158,8 +179,8 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
         "sampled": forward.sampled_rows,
         "pairs": ceil_div(forward.sampled_rows, 2),
         "loose": loose,
-        "run": forward.q_rows - loose,
-        "runs": int(forward.q_rows > loose),
+        "run": rows - loose,
+        "runs": int(rows > loose),
         "policy_rows": forward.policy_rows,
         "soft_rows": forward.soft_rows,
         "soft_start": max(forward.block_start - forward.q_start, 0) if forward.soft_rows else 0,
@@ -239,7 +260,7 @@ class Rounds:
     @property
     def positions(self) -> int:
         """Rows that the KV cache of a sequence needs."""
-        ends = (f.q_start + kind.q_rows for f, kind in zip(self.forwards, self.kinds, strict=True))
+        ends = (first_row(f) + kind.q_rows for f, kind in zip(self.forwards, self.kinds, strict=True))
         return max(*ends, *(f.kv_rows for f in self.forwards))
 
     @property

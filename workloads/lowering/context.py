@@ -16,9 +16,9 @@ from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import VectorPlan
 from workloads.lowering.weights import Rows, Stream
 
-A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL, A_PREVIOUS, A_EXPERTS = range(7)
+A_WEIGHTS, A_KV, A_TABLES, A_LOGITS, A_SPILL, A_PREVIOUS, A_EXPERTS, A_KEPT = range(8)
 """HBM address registers: the weight stream, the layer's KV cache, tables of the moment, logits, spilled rows,
-logits of the forward before, the layer's routed experts."""
+logits of the forward before, the layer's routed experts, outputs of operators that are kept."""
 
 F_ONE, F_MEAN, F_EPSILON, F_SHARE, F_HEAD, F_LINEAR, F_CUBIC = range(7)
 """FP_MEM words with constants: 1, 1 / hidden, the norm's epsilon, 1 / cores, 1 / head_dim, factors of GELU."""
@@ -101,6 +101,8 @@ class Cell:
     """Those of the last row tile."""
     DRAWS = 61
     """Random draws so far, each of a row of logits or of a sequence's rows."""
+    KEPT = 46
+    """Element offset of what is kept of the layer."""
     LOGIT_PAGES = 44
     """Pages of the logits of this forward and of the one before, where those are kept."""
     PAGES = 33
@@ -160,6 +162,8 @@ class Tensors:
     logits: Tensor | None
     row_masks: Tensor | None = None
     """Masks of rows that do not all see the same keys; see `row_masks`."""
+    kept: Tensor | None = None
+    """Outputs of operators by layer, for rows that later forwards leave out of them."""
     policy: Tensor | None = None
     """The network behind sampling that chooses rows."""
     mixtures: Tensor | None = None
@@ -251,6 +255,10 @@ class Context:
     """INT_MEM address of tokens behind the most probable one, [rank][row of a mixture]."""
     parents: int = 0
     """INT_MEM address of the parents in a tree of query rows."""
+    positions_list: int = 0
+    """INT_MEM address of positions of rows that stand alone, of any set of rows."""
+    chosen_list: int = 0
+    """INT_MEM address of those that were chosen by value, which nothing depends on."""
     listed: Listed | None = None
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None
@@ -258,6 +266,10 @@ class Context:
     mixture: Mixture | None = None
     """Where layers have experts."""
     last_tile: bool = False
+    partial: bool = False
+    """Whether rows are some of the forward's, which some operators take."""
+    write_row: int = 0
+    """First row of the cache that is written, counted from the forward's first."""
     first_row: int = 0
     """First query row of a causal tile, counted from the forward's first."""
 

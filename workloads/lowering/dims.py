@@ -76,6 +76,8 @@ class Dims:
     """LM-head column chunks of VLEN columns over all cores, of which the last core's may lie beyond the vocabulary."""
     core_chunks: int
     head_tiles: int
+    leading: str = ""
+    """"v" or "q": the projection of all head groups that comes before the others; empty: head group by head group."""
     weight_share: float = 1.0
     """Elements stored for each weight of the layers: below 1 where weights are left out and the others indexed."""
     mixture: MixtureDims | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workloads.lowering import norms
 from workloads.lowering.builder import Count
@@ -14,23 +14,27 @@ from workloads.lowering.weights import Rows
 
 _ONE, _LINEAR, _CUBIC = 1, 2, 3
 
+Keep = Callable[[int, int], None]
+"""Called with a column block and the first vector of its product, before that is added; where the inner rows come in
+several parts, with the last part's, which stands for all."""
 
-def output_projection(c: Context) -> None:
+
+def output_projection(c: Context, keep: Keep | None = None) -> None:
     """x += attention output @ O, block by block, and the squares that the next norm needs."""
     c.phase("out_proj")
     split_residual(c)
-    _project(c, "o", c.activations(c.vectors.query), last=True)
+    _project(c, "o", c.activations(c.vectors.query), last=True, keep=keep)
     c.phase("norm")
     norms.finish(c, c.activations(c.vectors.x), c.vectors.normed)
 
 
-def feed_forward(c: Context) -> None:
+def feed_forward(c: Context, keep: Keep | None = None) -> None:
     """x += inner @ down by parts of the inner blocks; inner is silu(normed @ gate) * (normed @ up), or gelu(up)."""
     c.phase("ffn")
     split_residual(c)
     spans = c.dims.ffn_spans
     for part, span in enumerate(spans):
-        _span(c, "", part, span, last=part == len(spans) - 1)
+        _span(c, "", part, span, last=part == len(spans) - 1, keep=keep)
 
 
 def shared_experts(c: Context, inner: Columns) -> None:
@@ -39,13 +43,13 @@ def shared_experts(c: Context, inner: Columns) -> None:
     _span(c, SHARED, 0, range(inner.blocks), last=False)
 
 
-def _span(c: Context, prefix: str, part: int, span: range, *, last: bool) -> None:
+def _span(c: Context, prefix: str, part: int, span: range, *, last: bool, keep: Keep | None = None) -> None:
     """x += inner @ down for some of the inner blocks."""
     v = c.vectors
     for block in span:
         _inner(c, prefix, block, v.gate + (block - span[0]) * v.rows)
     source = Rows(base=v.gate, rows=v.rows, pitch=v.rows)
-    _project(c, f"{prefix}down{part}", source, last=last)
+    _project(c, f"{prefix}down{part}", source, last=last, keep=keep)
 
 
 def _inner(c: Context, prefix: str, block: int, gate: int) -> None:
@@ -92,7 +96,7 @@ def activate(c: Context, gate: int, parts: Sequence[tuple[int, Count]], *, gelu:
         b.emit("V_MUL_VV", part, part, scratch)
 
 
-def _project(c: Context, name: str, source: Rows, *, last: bool) -> None:
+def _project(c: Context, name: str, source: Rows, *, last: bool, keep: Keep | None) -> None:
     """x += source @ matrix, block by block.
 
     The products of the last (or only) matrix land where normalised rows are no longer needed; when a
@@ -103,6 +107,8 @@ def _project(c: Context, name: str, source: Rows, *, last: bool) -> None:
     for block in range(c.dims.hidden.blocks):
         product, x = v.normed + block * v.rows if last else v.up, v.x + block * v.rows
         c.stream.gemm(f"{name}.{block}", source, product)
+        if last and keep is not None:
+            keep(block, product)
         c.b.v_rows(c.all_rows)
         c.b.emit("V_ADD_VV", c.v(x), c.v(x), c.v(product))
         if reduction is not None:

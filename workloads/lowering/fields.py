@@ -36,7 +36,8 @@ def load_counts(c: Context, fields: Fields, value: int) -> None:
             b.store(value, cell)
     if kind.policy_varies:
         _load_rows(c, fields, value, "policy_rows", (Cell.POLICY_ROWS, Cell.LAST_POLICY), kind.policy_rows)
-    if c.listed is not None:
+    listed = c.listed is not None or kind.operators is not None
+    if listed:
         for name, cell in (("loose", Cell.LOOSE), ("run", Cell.RUN), ("runs", Cell.RUNS)):
             fields.load(c, value, name)
             b.store(value, cell)
@@ -45,7 +46,7 @@ def load_counts(c: Context, fields: Fields, value: int) -> None:
         b.store(value, Cell.RENEWS)
     _load_mixed(c, fields, value)
     varies = kind.head_varies or kind.policy_varies or kind.mix_varies or kind.soft_varies
-    if c.rows_vary or varies or c.listed is not None:
+    if c.rows_vary or varies or listed:
         b.forget()
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from workloads.lowering import norms, rows
-from workloads.lowering.attention import attention
-from workloads.lowering.context import A_EXPERTS, A_KV, A_TABLES, LAYER_ROW, Cell, Context
+from workloads.lowering import rows
+from workloads.lowering.context import A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
-from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
+from workloads.lowering.layers import emit_layers, layer_loop, layer_slots
 from workloads.lowering.likelihood import add_given, first_word
-from workloads.lowering.mixture import mixture as route
 from workloads.lowering.row_masks import load_row_masks
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
@@ -70,9 +66,9 @@ def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
     if c.kind.soft_rows:
         load_soft(c)
     if c.tiling is None:
-        _layers(c)
+        emit_layers(c)
     else:
-        _layer_loop(c, lambda experts: tiled_layer(c, mixture=experts))
+        layer_loop(c, lambda experts: tiled_layer(c, mixture=experts))
     if plan is not None:
         head_norm(c)
         lm_head(c, plan)
@@ -117,7 +113,7 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         fields.load(c, value, "committed")
         b.store(value, Cell.COMMITTED)
         b.store(0, Cell.KV_READ)
-        b.store(b.const(c.first_layer * _layer_slots(c)), Cell.SLOT)
+        b.store(b.const(c.first_layer * layer_slots(c)), Cell.SLOT)
         # Each core computes a run of chunks of every sequence's logits.
         b.load(value, Cell.CORE)
         _store_product(c, product, value, dims.core_chunks * c.kind.head_rows * dims.view.vlen, Cell.LOGITS)
@@ -176,95 +172,6 @@ def _embed(c: Context, pitch: int) -> None:
             for sequence in range(v.sequences):
                 b.emit("H_GATHER_V", c.v(v.x + block * v.rows + sequence * count), ids, A_TABLES, c.embedding_precision)
                 b.add(ids, pitch)
-
-
-def _layers(c: Context) -> None:
-    first = c.activations(c.vectors.x)
-    c.phase("norm")
-    for block in range(c.dims.hidden.blocks):
-        norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
-    _layer_loop(c, lambda experts: _layer(c, mixture=experts))
-
-
-def _layer_loop(c: Context, body: Callable[[bool], None]) -> None:
-    """All layers: their bases and biases, then what `body` emits, given whether they have experts."""
-    b = c.b
-    with b.reg(c.table) as row:
-        b.store(row, Cell.LAYER)
-    b.store(b.const(c.first_layer * c.dims.row_vectors * c.dims.view.vlen), Cell.BIAS)
-    dense = c.layers if c.mixture is None else c.dims.model.dense_layers
-    if dense:
-        with b.loop(dense):
-            _one_layer(c, lambda: body(False))  # noqa: FBT003
-    if c.mixture is not None:
-        with b.reg(c.mixture.pages) as page:
-            b.store(page, Cell.PAGES)
-        with b.loop(c.layers - dense):
-            _find_experts(c)
-            _one_layer(c, lambda: body(True))  # noqa: FBT003
-    with b.reg() as slot:
-        b.load(slot, Cell.SLOT)
-        b.emit("S_SUB_INT", slot, slot, b.const(c.layers * _layer_slots(c)))
-        b.store(slot, Cell.SLOT)
-
-
-def _one_layer(c: Context, body: Callable[[], None]) -> None:
-    """A layer's bases and biases, what `body` emits, and the step to the next layer."""
-    b = c.b
-    with b.reg() as page:
-        b.load(page, Cell.LAYER)
-        b.emit("S_LD_INT", page, page, 1)
-        b.emit("C_SET_ADDR_PAGE", A_KV, page)
-    if c.tensors.bias:
-        _load_biases(c)
-    body()
-    with b.reg() as value:
-        b.load(value, Cell.LAYER)
-        b.add(value, LAYER_ROW)
-        b.store(value, Cell.LAYER)
-        b.load(value, Cell.SLOT)
-        b.add(value, _layer_slots(c))
-        b.store(value, Cell.SLOT)
-
-
-def _find_experts(c: Context) -> None:
-    """Point the address register at the layer's routed experts."""
-    b = c.b
-    with b.reg() as place, b.reg() as page:
-        b.load(place, Cell.PAGES)
-        b.emit("S_LD_INT", page, place, 0)
-        b.emit("C_SET_ADDR_PAGE", A_EXPERTS, page)
-        b.add(place, 1)
-        b.store(place, Cell.PAGES)
-
-
-def _layer(c: Context, *, mixture: bool) -> None:
-    """One layer. The sums of squares of its rows are there already: the layer before left them."""
-    v = c.vectors
-    c.phase("norm")
-    norms.finish(c, c.activations(v.x), v.normed)
-    c.stream.begin(c.mixture.layer_plan if mixture and c.mixture is not None else c.layer_plan)
-    attention(c)
-    output_projection(c)
-    (route if mixture else feed_forward)(c)
-    c.stream.end()
-
-
-def _layer_slots(c: Context) -> int:
-    return 2 * c.cached * c.dims.kv.blocks
-
-
-def _load_biases(c: Context) -> None:
-    b, vlen, count = c.b, c.dims.view.vlen, c.dims.row_vectors
-    with b.reg() as high, b.reg() as low:
-        b.load(high, Cell.BIAS_BASE)
-        b.load(low, Cell.BIAS_BASE + 1)
-        b.emit("C_SET_ADDR_REG", A_TABLES, high, low)
-        b.load(low, Cell.BIAS)
-        b.h_rows(count, vlen, 0)
-        b.emit("H_PREFETCH_V", c.v(c.vectors.bias), low, A_TABLES, 0, c.table_precision)
-        b.add(low, count * vlen)
-        b.store(low, Cell.BIAS)
 
 
 def _next_group(c: Context, pitch: int) -> None:

@@ -11,10 +11,11 @@ from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
 from workloads.forwards import Forward, Schedule, Window, evidence_notes, require_lowerable
 from workloads.lowering.builder import Builder
-from workloads.lowering.classes import ForwardClass, make_rounds
+from workloads.lowering.classes import ForwardClass, first_row, make_rounds
 from workloads.lowering.constants import emit_constants
 from workloads.lowering.context import (
     A_EXPERTS,
+    A_KEPT,
     A_LOGITS,
     A_SPILL,
     A_WEIGHTS,
@@ -28,6 +29,7 @@ from workloads.lowering.context import (
     Tiling,
 )  # fmt: skip
 from workloads.lowering.dims import make_dims
+from workloads.lowering.fit import fit_program
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.head import sampling_plan
 from workloads.lowering.head_plans import head_plans, mix_parts
@@ -37,6 +39,7 @@ from workloads.lowering.machine_view import MachineView, matrix_bytes
 from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, layer_sorts, place_tensors, plan_matrix
 from workloads.lowering.networks import find_networks, refuse_networks
 from workloads.lowering.notes import program_notes
+from workloads.lowering.operator_plan import leading
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.recording import read_recording
 from workloads.lowering.routing import RoutingPlan, plan_routing
@@ -45,7 +48,7 @@ from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stability import STABILITY
 from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, expert_stage, layer_stage, split_layer
 from workloads.lowering.tables import Tables, make_tables, route, with_routing
-from workloads.lowering.vectors import MASKS, VectorPlan, fit_program, plan_vectors
+from workloads.lowering.vectors import MASKS, VectorPlan, plan_vectors
 from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
 
@@ -88,7 +91,7 @@ class _Generation:
         self.sequences = self.rounds.sequences
         kinds = self.rounds.classes
         self.networks = find_networks(model.layers, kinds)
-        dims = attrs.evolve(make_dims(model, view), weight_share=self._weight_share())
+        dims = attrs.evolve(make_dims(model, view), weight_share=self._weight_share(), leading=leading(kinds))
         self.dims, self.vectors = fit_program(dims, self.rounds)
         self.extent = Extent(
             sequences=self.sequences,
@@ -113,7 +116,7 @@ class _Generation:
         self.mix_parts = mix_parts(self.dims, self.matrix.depth, pairs)
         self.hbm, self.tensors = place_tensors(self.dims, options, self.extent, self.networks)
         starts = zip(forwards, self.rounds.kinds, strict=True)
-        ends = (forward.q_start + kind.q_rows for forward, kind in starts if not kind.decodes)
+        ends = (first_row(forward) + kind.q_rows for forward, kind in starts if not kind.decodes)
         pitch = max(ends, default=0)
         self.tables: Tables = make_tables(
             self.dims, self.rounds, self.tensors, self.sequences, pitch, self.networks,
@@ -196,6 +199,8 @@ class _Generation:
                 b.load(high, Cell.SPILL_BASE)
                 b.load(low, Cell.SPILL_BASE + 1)
                 b.emit("C_SET_ADDR_REG", A_SPILL, high, low)
+        if self.tensors.kept is not None:
+            b.address(A_KEPT, self.tensors.kept.base)
         emit_constants(b, self.dims.model, self.dims.view.cores)
         emit_variant_constants(b, self.options.sampling, F_SAMPLING)
         self._switch(None)
@@ -252,6 +257,7 @@ class _Generation:
             vectors=vectors, cached=self.sequences, positions=self.extent.positions,
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
+            positions_list=self.tables.positions, chosen_list=self.tables.listed,
             further=self.tables.further, parents=self.tables.parents, first_layer=self.networks.first(kind.network),
             switches=len(self.networks.depths) > 1, mixture=self.mixture,
         )  # fmt: skip

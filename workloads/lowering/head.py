@@ -32,7 +32,9 @@ def head_norm(c: Context) -> None:
     """Normalise the rows that meet the LM head, to the place of normalised rows."""
     c.phase("norm")
     v = c.vectors
-    if c.tiling is None and v.head_rows == v.rows and not (c.kind.head_varies or c.rows_vary or c.kind.scattered):
+    if c.tiling is None and v.head_rows == v.rows and not (
+        c.kind.head_varies or c.rows_vary or c.kind.scattered or c.dims.leading
+    ):
         source = c.activations(v.x)
         norms.finish(c, source, v.normed)  # the last projection left the sums of squares
         return

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 
+import attrs
+
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, Rounds
 from workloads.lowering.dims import Dims, ceil_div
+from workloads.lowering.ideal_operators import operator_work
 from workloads.lowering.ideal_soft import soft_work
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_scores import LIKELIHOOD
@@ -76,6 +79,15 @@ def _with_experts(
 
 
 def _work(dims: Dims, options: LoweringOptions, forward: Forward, passes: tuple[int, int]) -> dict[str, int]:
+    rows = forward.operators
+    if rows is not None:
+        count = rows.first_layer
+        first = attrs.evolve(forward, q_rows=count, write_rows=count, layers=1, operators=None)
+        work = _work(dims, options, first, passes)
+        costs = _NORM, _ROPE, _SOFTMAX, _MLP[dims.model.mlp]
+        other = operator_work(dims, options, forward.kv_rows, rows, costs)
+        others = _layers(dims, forward) - 1
+        return {name: value + others * other.get(name, 0) for name, value in work.items()}
     return {
         "tensor_cycles": _tensor(dims, forward),
         "vector_cycles": _vector(dims, forward),

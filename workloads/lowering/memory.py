@@ -10,6 +10,7 @@ from workloads.lowering.context import Tensors
 from workloads.lowering.dims import SCALE_BLOCK, Dims, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
+from workloads.lowering.operator_plan import kept_elements
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import (
     Stage,
@@ -167,6 +168,8 @@ def place_tensors(
         layers=layers,
         head=lm_head,
         kv=stacked("kv_cache", options.kv_format, cache),
+        kept=hbm.add("kept_outputs", tables, networks.total * kept_elements(dims, extent.positions))
+        if dims.leading else None,
         logits=hbm.add("logits", logits_format, kept, 1 + extent.compares) if kept else None,
         embedding=lm_head if dims.shares_embedding else tuple(
             hbm.add(f"embedding.{block}", tables, (model.vocab + model.input_only) * dims.hidden.width)

@@ -62,6 +62,11 @@ def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> l
             "rows chosen by probability * exp(-KL to the forward before), from the logits of both; "
             "that form of the weighting is an assumption"
         )
+    if any(kind.operators is not None for kind in kinds):
+        notes.append(
+            "rows by operator: chosen in every layer by the cosine to earlier values, but those taken are made up; "
+            "outputs that are left out come from HBM, in the format of tables, as one run"
+        )
     if any(kind.draws > 1 for kind in kinds):
         notes.append("several draws: each further one reads the logits again for their maximum, without noise")
     if any(kind.rows_vary or kind.head_varies for kind in kinds):

@@ -70,7 +70,7 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
         place = source + sequence * rows
         with (
             c.offset(Cell.SLOT, c.slot(value, sequence, kv_group)) as slot,
-            c.offset(Cell.KV_WRITE, c.kv_offset(value, sequence, kv_group)) as target,
+            c.offset(Cell.KV_WRITE, c.kv_offset(value, sequence, kv_group) + c.write_row * c.dims.kv.width) as target,
         ):
             if renews:
                 calibrate(c, place, slot, c.query_rows)
@@ -183,4 +183,4 @@ def calibrate(c: Context, source: int, slot: int, rows: Count) -> None:
 
 def calibrates(c: Context) -> bool:
     """Whether the forward writes every row of the cache, and so sets the channel scales."""
-    return c.options.smoothed and c.kind.kind in ("warm", "full", "prefill")
+    return c.options.smoothed and not c.partial and c.kind.kind in ("warm", "full", "prefill")

@@ -67,6 +67,7 @@ def inner_names(dims: Dims) -> tuple[str, ...]:
 def layer_stage(dims: Dims, *, mixture: bool = False) -> Stage:
     """The matrices of a layer: K, Q and V by head group, O, gate (if any) and up by column block, down.
 
+    Where one projection leads, it comes first for all head groups.
     `mixture`: those of a layer of experts that all rows meet; the router and the shared experts instead of the MLP.
     """
     gemms: list[Gemm] = []
@@ -75,6 +76,8 @@ def layer_stage(dims: Dims, *, mixture: bool = False) -> Stage:
         gemms += [_gemm(dims, f"k{group}", dims.kv.width, dims.hidden)] if fresh else []
         gemms += [_gemm(dims, f"q{group}", dims.q.width, dims.hidden)]
         gemms += [_gemm(dims, f"v{group}", dims.kv.width, dims.hidden)] if fresh else []
+    if dims.leading:
+        gemms.sort(key=lambda gemm: gemm.name[0] != dims.leading)
     gemms += [_gemm(dims, f"o.{block}", dims.hidden.width, dims.q) for block in range(dims.hidden.blocks)]
     if not mixture:
         return Stage(LAYER, (*gemms, *_mlp(dims, "", dims.ffn, dims.ffn_spans)))

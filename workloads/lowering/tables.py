@@ -88,7 +88,7 @@ def make_tables(
     head_rows = max(kind.head_rows for kind in rounds.classes)
     tokens = sampled + sequences * head_rows + SLACK
     positions = tokens + sequences * token_pitch
-    scattered = any(kind.scattered for kind in rounds.classes)
+    scattered = any(kind.scattered or kind.operators is not None for kind in rounds.classes)
     listed = positions + scattered * token_pitch
     further = listed + scattered * sequences * token_pitch
     parents = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)

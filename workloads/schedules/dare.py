@@ -26,7 +26,6 @@ class DareSchedule(SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = ABSTRACT_ONLY
     source: ClassVar[str] = "arXiv 2605.08134"
-    unlowerable: ClassVar[str | None] = "operators of a layer send different rows"
 
     reuse_kv: float = attrs.field(default=0.5, metadata=option("share of rows that keep their K/V"))
     reuse_o: float = attrs.field(default=0.5, metadata=option("share of rows that keep their attention output"))
@@ -46,6 +45,7 @@ class DareSchedule(SteppedSchedule):
         rows = self.canvas.count
         keys, outputs = (rows - int(rows * share) for share in (self.reuse_kv, self.reuse_o))
         operators = OperatorRows(
-            first_layer=rows, query=rows, key=keys, value=keys, attention=outputs, feedforward=rows, output=outputs
+            first_layer=rows, query=rows, key=keys, value=keys, attention=outputs, feedforward=rows, output=outputs,
+            compared="query",
         )
-        return self.full(step, operators=operators)
+        return self.full(step, operators=operators, loose_rows=rows)

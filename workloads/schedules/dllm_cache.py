@@ -33,7 +33,6 @@ class DllmCacheSchedule(SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_RUN
     source: ClassVar[str] = "arXiv 2506.06295; maomaocun/dLLM-cache 17235bf"
-    unlowerable: ClassVar[str | None] = "layers and operators send different rows, chosen by how much V changed"
 
     prompt_interval: int = attrs.field(default=50, metadata=option("steps between prompt refreshes", minimum=1))
     gen_interval: int = attrs.field(default=7, metadata=option("steps between response refreshes", minimum=1))
@@ -71,7 +70,9 @@ class DllmCacheSchedule(SteppedSchedule):
             sampled=self.block if self.ideal else self.gen,
             committed=committed,
             scattered=not whole,
+            loose_rows=self._changed if not whole and prompt else 0,
             operators=OperatorRows(
-                first_layer=canvas, query=rows, key=rows, value=values, attention=rows, feedforward=rows
+                first_layer=canvas, query=rows, key=rows, value=values, attention=rows, feedforward=rows,
+                compared="" if whole or not self._changed else "value",
             ),
         )
