@@ -232,9 +232,3 @@ def test_the_command_writes_a_program(tmp_path, capsys) -> None:
 def test_uneven_cores_are_refused() -> None:
     with pytest.raises(WorkloadError, match="multiple of the 3 cores"):
         make_dims(MODEL, attrs.evolve(MESH, cores=3))
-
-
-def test_schedules_that_no_program_can_run_are_refused_with_the_reason() -> None:
-    schedule = build_schedule("dllm-cache", prompt=8, gen=8, block=8)
-    with pytest.raises(WorkloadError, match="layers and operators send different rows"):
-        lower(MODEL, schedule, attrs.evolve(MESH, cores=1))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
+import attrs
 import pytest
 
 from archsim.errors import WorkloadError
 from workloads.__main__ import main
 from workloads.forwards import require_lowerable, schedule_json
-from workloads.schedules import FastDllmSchedule, LladaSchedule, build_schedule
+from workloads.schedules import FastDllmSchedule, LladaSchedule
 from workloads.schedules.commits import Count, parse_counts, read_log
 
 TOY = ["schedule", "fast-dllm", "--prompt", "8", "--gen", "16", "--block", "8"]
@@ -58,10 +60,17 @@ def test_header_says_where_counts_come_from() -> None:
     assert "commit_source" not in LladaSchedule(prompt=8, gen=16).describe()
 
 
+@attrs.frozen(kw_only=True)
+class Unlowerable(LladaSchedule):
+    """A schedule that no program can run."""
+
+    unlowerable: ClassVar[str | None] = "rows stand on their heads"
+
+
 def test_only_forwards_that_programs_can_run_are_lowered() -> None:
     require_lowerable(LladaSchedule(prompt=8, gen=16))
     require_lowerable(FastDllmSchedule(prompt=8, gen=32))
     with pytest.raises(WorkloadError) as caught:
-        require_lowerable(build_schedule("dllm-cache", prompt=8, gen=32))
-    assert str(caught.value).startswith("schedule dllm-cache: ")
+        require_lowerable(Unlowerable(prompt=8, gen=32))
+    assert str(caught.value).startswith("schedule llada: rows stand on their heads; ")
     assert str(caught.value).endswith("expected one that a program can run")
