@@ -37,7 +37,7 @@ def test_dkv_pd_is_decode_without_refreshing_the_prompt() -> None:
 def test_dare_reuses_after_the_first_forward() -> None:
     forwards = run("dare", reuse_kv=0.25, reuse_o=0.75)
     reusing = OperatorRows(
-        first_layer=24, query=24, key=18, value=18, attention=6, feedforward=24, output=6
+        first_layer=24, query=24, key=18, value=18, attention=6, feedforward=24, output=6, compared="query"
     )
     assert column(forwards, "operators") == [None, *[reusing] * 7]
     assert column(forwards, "q_rows") == column(LLADA, "q_rows")

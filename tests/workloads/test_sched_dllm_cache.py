@@ -46,6 +46,7 @@ def test_json_has_the_operators() -> None:
     data = schedule_json(build(ROWS[0], "ideal"))
     assert data["forwards"][1]["operators"] == {
         "first_layer": 24, "query": 4, "key": 4, "value": 16, "attention": 4, "feedforward": 4,
+        "compared": "value",
     }
 
 
