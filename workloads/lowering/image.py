@@ -16,7 +16,19 @@ from archsim.isa.semantics.storage import encode
 from workloads.lowering.dims import Columns, Dims, ceil_div, head_lanes
 from workloads.lowering.hbm import Tensor
 from workloads.lowering.layout import Layout
-from workloads.lowering.stages import EXPERT, MIX, SHARED, Gemm, Stage, expert_stage, head_stage, layer_stage, mix_stage
+from workloads.lowering.stages import (
+    EXPERT,
+    MIX,
+    POLICY,
+    SHARED,
+    Gemm,
+    Stage,
+    expert_stage,
+    head_stage,
+    layer_stage,
+    mix_stage,
+    policy_stage,
+)
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Image: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -28,8 +40,9 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     `weights` has float32 matrices (outputs, inputs): `embedding.weight`, `head.weight`, and for every layer I
     `layers.I.{q,k,v,o,gate,up,down}.weight`, as far as the model has them; where queries and keys are normalised
     also their gains `layers.I.{q,k}_norm.weight` (head_dim,), and `layers.I.{q,k,v}.bias`. `canvases` (sequences,
-    tokens) are prompts followed by mask tokens; a network beside the model has layers `NAME.layers.I`. Raises
-    WorkloadError for programs for several cores, for layers that do not store all their weights, and for wrong shapes.
+    tokens) are prompts followed by mask tokens; a network beside the model has layers `NAME.layers.I`, and one that
+    chooses rows is `policy.weight` (outputs of all its matrices, hidden). Raises WorkloadError for programs for several
+    cores, for layers that do not store all their weights, and for wrong shapes.
     """
     _check(layout, canvases)
     tensors, tables = layout.tensors, layout.tables
@@ -50,18 +63,27 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     if tensors.bias:
         _put(out, layout, tensors.bias[0], 0, _every_layer(layout, weights))
     _put(out, layout, tensors.rope, 0, rope_tables(layout))
-    if tensors.transposed is not None:
-        mix = mix_stage(layout.dims, layout.mix_parts)
-        _put(out, layout, tensors.transposed, 0, _stream(layout, mix, weights, ""))
+    _put_further(out, layout, weights)
     if tensors.masks is not None:
         _put(out, layout, tensors.masks, 0, key_masks(layout))
-    if tensors.row_masks is not None:
-        _put(out, layout, tensors.row_masks, 0, row_masks(layout))
     if tensors.logits is not None:
         _put_behind(out, layout, tensors.logits)
     for sequence, canvas in enumerate(canvases):
         out[f"int_mem+{tables.tokens + sequence * tables.token_pitch}"] = canvas
     return out
+
+
+def _put_further(out: Image, layout: Layout, weights: Mapping[str, Floats]) -> None:
+    """What only some programs read: the transposed embedding, a network that chooses rows, masks by row."""
+    tensors = layout.tensors
+    if tensors.transposed is not None:
+        mix = mix_stage(layout.dims, layout.mix_parts)
+        _put(out, layout, tensors.transposed, 0, _stream(layout, mix, weights, ""))
+    if tensors.policy is not None:
+        policy = policy_stage(layout.dims, tensors.policy.elements)
+        _put(out, layout, tensors.policy, 0, _stream(layout, policy, weights, ""))
+    if tensors.row_masks is not None:
+        _put(out, layout, tensors.row_masks, 0, row_masks(layout))
 
 
 def _layers(layout: Layout) -> Iterator[tuple[str, Tensor, int]]:
@@ -235,6 +257,8 @@ def _tiles(layout: Layout, stage: Stage, gemm: Gemm, weights: Mapping[str, Float
               "down": dims.hidden}  # fmt: skip
     if dims.mixture is not None:
         groups["router"] = dims.mixture.router
+    if kind == POLICY:
+        groups[POLICY] = Columns(len(stage.gemms), dims.hidden.width)
     if kind == MIX:
         return _transposed(layout, gemm, int(part_name), block, _matrix(weights, "embedding.weight"))
     spread = groups.get(name, Columns(dims.chunks, dims.view.vlen))

@@ -2,7 +2,7 @@
 
 It is taken as matrices of the model's width one after another, as many as hold that many weights, with a gate
 x / (1 + exp(-x)) between them. Its rows are normalised rows of the LM head plus the embeddings of their tokens; the
-sum of each row's outputs takes the place of the row's confidence. Every core computes all of it.
+sum of each row's last outputs takes the place of the row's confidence. Every core computes all of it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,10 @@ from workloads.schedules.options import option
 
 @attrs.frozen(kw_only=True)
 class JointSamplingSchedule(BlockSchedule):
-    """Every forward commits one token: one of the model, then tokens - 1 of a sampler of one layer on top of it."""
+    """Every forward commits one token: one of the model, then tokens - 1 of a sampler of one layer on top of it.
+
+    The sampler's rows enter as embeddings; what they also take from the model's last layer is not counted.
+    """
 
     name: ClassVar[str] = "joint-sampling"
     kind: ClassVar[str] = "steps"
