@@ -109,6 +109,8 @@ class Plain:
         key = (layer, name)
         if start == 0:
             self.caches[key] = rows
+        elif start == self.caches[key].shape[2]:
+            self.caches[key] = np.concatenate([self.caches[key], rows], axis=2)
         else:
             self.caches[key][:, :, start : start + rows.shape[2]] = rows
         return np.repeat(self.caches[key], self.shape.heads // self.shape.kv_heads, axis=1)
@@ -121,6 +123,9 @@ class Plain:
         scores = q @ np.swapaxes(keys, -1, -2)
         if self.visible is not None:
             scores = np.where(self.visible, scores, -np.inf)
+        if self.shape.kind == "ar":
+            seen = np.arange(keys.shape[2]) <= start + np.arange(q.shape[2])[:, None]
+            scores = np.where(seen, scores, -np.inf)
         powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
         out = powers / powers.sum(axis=-1, keepdims=True) @ values
         return np.swapaxes(out, 1, 2).reshape(*h.shape[:2], -1) @ self.weights[f"{at}o.weight"].T

@@ -277,11 +277,3 @@ def test_flagship_is_small_and_close_to_ideal(tmp_path) -> None:
 def test_what_does_not_fit_is_refused_by_name(change: dict, message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         program(**change)
-
-
-def test_keys_and_values_that_do_not_fit_together_are_refused() -> None:
-    model = load_model("llada-8b").shrunk(layers=1)
-    schedule = build_schedule("llada", cache="dual", prompt=1024, gen=1024, block=32, steps=1024)
-    options = LoweringOptions(kv_scheme="rtn")
-    with pytest.raises(WorkloadError, match="Matrix SRAM holds the 16 key tiles of one of K and V"):
-        lower(model, schedule, REFERENCE, options, Window(0, 2))

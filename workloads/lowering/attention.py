@@ -15,6 +15,7 @@ from workloads.lowering.builder import Count
 from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.kvload import Item, KvLoader
+from workloads.lowering.pieces import attend_by_pieces
 
 
 def project_kv(c: Context, group: int, *, value: bool) -> None:
@@ -69,11 +70,18 @@ class Work:
 
 def attention(c: Context) -> None:
     """Everything from normalised rows to the rows that the output projection takes."""
+    if c.vectors.pieces is not None:
+        _Attention(c, together=False).project()
+        attend_by_pieces(c)
+        return
     _Attention(c, together=False).run()
 
 
 def cached_attention(c: Context) -> None:
     """Attention of queries that are in place, to keys and values that are all in HBM."""
+    if c.vectors.pieces is not None:
+        attend_by_pieces(c)
+        return
     _Attention(c, together=True).run_cached()
 
 
@@ -97,6 +105,17 @@ class _Attention:
             self.loader.stored(value=False, kv_group=group)
             self.loader.stored(value=True, kv_group=group)
         self._work(self.early[0] + self.late[0])
+
+    def project(self) -> None:
+        """Emit the projections alone."""
+        self.loader = KvLoader(self.c, [])
+        for group in self.groups:
+            fresh = self._fresh(group)
+            if fresh:
+                self._project_kv(group, value=False)
+            project_q(self.c, group)
+            if fresh:
+                self._project_kv(group, value=True)
 
     def run(self) -> None:
         """Emit it, in the order described above."""

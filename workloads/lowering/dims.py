@@ -14,6 +14,10 @@ SCALE_BLOCK = 32
 """Elements that share one scale in the MX formats."""
 
 
+class KeysTooLong(WorkloadError):
+    """On-chip memory is too small, perhaps as it has to hold all key tiles of a sequence."""
+
+
 def ceil_div(value: int, divisor: int) -> int:
     """Quotient, rounded up."""
     return -(-value // divisor)
@@ -81,6 +85,8 @@ class Dims:
     weight_share: float = 1.0
     """Elements stored for each weight of the layers: below 1 where weights are left out and the others indexed."""
     mixture: MixtureDims | None = None
+    piece_tiles: int = 0
+    """Key tiles of a piece, where attention takes more of them a piece at a time; 0: it takes all at once."""
     ffn_parts: int = 1
     """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
 
@@ -93,6 +99,10 @@ class Dims:
         """Inner blocks of every part."""
         size = ceil_div(self.ffn.blocks, self.ffn_parts)
         return [range(start, min(start + size, self.ffn.blocks)) for start in range(0, self.ffn.blocks, size)]
+
+    def takes_pieces(self, key_tiles: int) -> bool:
+        """Whether attention to so many key tiles takes them piece by piece."""
+        return 0 < self.piece_tiles < key_tiles
 
     @property
     def biases(self) -> int:

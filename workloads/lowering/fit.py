@@ -6,7 +6,7 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.classes import ForwardClass, Rounds
-from workloads.lowering.dims import Dims, ceil_div, round_up
+from workloads.lowering.dims import Dims, KeysTooLong, ceil_div, round_up
 from workloads.lowering.operator_plan import all_rows, plan_operators
 from workloads.lowering.vectors import MASKS, VectorPlan, plan_vectors
 
@@ -38,8 +38,8 @@ def fit_tiles(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
         if rows * (count - 1) >= kind.q_rows:
             continue
         plan = plan_vectors(dims, attrs.evolve(kind, q_rows=rows), 1, first)
-        # Between the sweeps all rows of a head group must fit, to be calibrated and quantised.
-        if max(plan.needed, plan.query + kind.q_rows) <= view.vector_vectors:
+        # Between the sweeps all rows of a head group are calibrated and quantised, at once if they fit.
+        if max(plan.needed, 0 if dims.piece_tiles else plan.query + kind.q_rows) <= view.vector_vectors:
             return attrs.evolve(plan, tiles=count)
     return None
 
@@ -75,4 +75,4 @@ def _too_small(dims: Dims, rounds: Rounds) -> WorkloadError:
     plan = plan_vectors(dims, tile, 1, MASKS + rounds.sequences)
     needed = max(plan.needed, plan.query + kind.q_rows)
     found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for one row tile"
-    return WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.vector_vectors}")
+    return KeysTooLong(f"machine {dims.view.name}: {found}; expected at most {dims.view.vector_vectors}")

@@ -28,7 +28,7 @@ from workloads.lowering.context import (
     Mixture,
     Tiling,
 )  # fmt: skip
-from workloads.lowering.dims import make_dims
+from workloads.lowering.dims import KeysTooLong, make_dims
 from workloads.lowering.fit import fit_program
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.head import sampling_plan
@@ -36,7 +36,15 @@ from workloads.lowering.head_plans import head_plans, mix_parts
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
 from workloads.lowering.machine_view import MachineView, matrix_bytes
-from workloads.lowering.memory import Extent, MatrixPlan, cache_rows, layer_sorts, place_tensors, plan_matrix
+from workloads.lowering.memory import (
+    Extent,
+    MatrixPlan,
+    cache_rows,
+    layer_sorts,
+    place_tensors,
+    plan_matrix,
+    with_pieces,
+)
 from workloads.lowering.networks import find_networks, refuse_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.operator_plan import leading
@@ -74,17 +82,32 @@ def lower_with_layout(
     """The same, and where the program expects its tensors and tokens."""
     require_lowerable(schedule)
     forwards = list((window or Window()).select(schedule.forwards()))
-    generation = _Generation(model, forwards, view, options or LoweringOptions())
-    generation.emit()
+    try:
+        generation = _generated(model, forwards, view, options or LoweringOptions(), pieces=False)
+    except KeysTooLong as error:
+        try:
+            generation = _generated(model, forwards, view, options or LoweringOptions(), pieces=True)
+        except WorkloadError:
+            raise error from None
     return generation.program(schedule), generation.layout()
+
+
+def _generated(
+    model: ModelShape, forwards: Sequence[Forward], view: MachineView, options: LoweringOptions, *, pieces: bool
+) -> _Generation:
+    generation = _Generation(model, forwards, view, options, pieces=pieces)
+    generation.emit()
+    return generation
 
 
 class _Generation:
     """A program under construction."""
 
     def __init__(
-        self, model: ModelShape, forwards: Sequence[Forward], view: MachineView, options: LoweringOptions
-    ) -> None:
+        self, model: ModelShape, forwards: Sequence[Forward], view: MachineView, options: LoweringOptions,
+        *, pieces: bool,
+    ) -> None:  # fmt: skip
+        """`pieces`: attention to long contexts takes keys piece by piece."""
         self.options = options
         self.forwards = forwards
         self.rounds = make_rounds(forwards, view)
@@ -92,6 +115,8 @@ class _Generation:
         kinds = self.rounds.classes
         self.networks = find_networks(model.layers, kinds)
         dims = attrs.evolve(make_dims(model, view), weight_share=self._weight_share(), leading=leading(kinds))
+        if pieces:
+            dims = with_pieces(dims, options, kinds)
         self.dims, self.vectors = fit_program(dims, self.rounds)
         self.extent = Extent(
             sequences=self.sequences,
@@ -279,9 +304,9 @@ class _Generation:
             full=kind.q_rows,
             last_kind=last,
             last_vectors=plan_vectors(self.dims, last, 1, MASKS + self.sequences),
-            projections=(Plan(projections, depth, projections), Plan(projections, depth, rest)),
-            rest=(Plan(rest, depth, rest), Plan(rest, depth)),
-            mixture_rest=(Plan(other, depth, other), Plan(other, depth)) if other is not None else None,
+            projections=(Plan(projections, depth, projections), Plan(projections, depth, rest, lead=rest)),
+            rest=(Plan(rest, depth, rest), Plan(rest, depth, lead=projections)),
+            mixture_rest=(Plan(other, depth, other), Plan(other, depth, lead=projections)) if other else None,
         )
 
     def program(self, schedule: Schedule) -> Program:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from archsim.errors import WorkloadError
 from workloads.lowering.builder import Builder
 from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.dims import KeysTooLong
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class KvLoader:
         index, c = self.items.index(item), self.c
         if index >= self._loaded and c.kv_buffers == 1:
             found = f"machine {c.dims.view.name}: Matrix SRAM holds the {c.kind.key_tiles} key tiles of one of K and V"
-            raise WorkloadError(f"{found}; expected room for both, that is fewer positions")
+            raise KeysTooLong(f"{found}; expected room for both, that is fewer positions")
         if index >= self._loaded:
             raise AssertionError(f"{item} is read before it is loaded")
         return self._place(index)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
-from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
+from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Tensors
-from workloads.lowering.dims import SCALE_BLOCK, Dims, round_up
+from workloads.lowering.dims import SCALE_BLOCK, Dims, KeysTooLong, round_up
 from workloads.lowering.hbm import HbmMap, Tensor
 from workloads.lowering.networks import Networks
 from workloads.lowering.operator_plan import kept_elements
@@ -75,18 +77,37 @@ class MatrixPlan:
     """Tiles of the ring of routed experts, which lies between the other tiles and the keys."""
 
 
+PIECE_BUFFERS = 4
+"""Two for pieces of keys and two of values; also for whole keys and values of several sequences."""
+
+
+def with_pieces(dims: Dims, options: LoweringOptions, kinds: Sequence[ForwardClass]) -> Dims:
+    """Attention by pieces of keys: half of Matrix SRAM for all buffers, a quarter of Vector SRAM for the scores.
+
+    Raises KeysTooLong where rows have masks or operators of their own.
+    """
+    view = dims.view
+    cells = view.mlen * view.hlen * options.kv_format.cells
+    tiles = min(view.matrix_cells // 2 // (PIECE_BUFFERS * cells), view.vector_vectors // 4 // view.blen)
+    odd = [kind for kind in kinds if kind.key_tiles > tiles and (kind.own_tiles(view.hlen) or kind.operators)]
+    if tiles < 1 or odd:
+        raise KeysTooLong(f"machine {view.name}: pieces of {tiles} key tiles; expected 1 or more, and plain attention")
+    return attrs.evolve(dims, piece_tiles=tiles)
+
+
 def plan_matrix(dims: Dims, options: LoweringOptions, extent: Extent) -> MatrixPlan:
     """Divide Matrix SRAM; raises WorkloadError where a sequence's keys or an n-tile do not fit."""
     view = dims.view
-    run = extent.key_tiles * view.mlen * view.hlen * options.kv_format.cells
-    wanted = 2 if extent.sequences == 1 else 4
+    tiles = min(extent.key_tiles, dims.piece_tiles) if dims.piece_tiles else extent.key_tiles
+    run = tiles * view.mlen * view.hlen * options.kv_format.cells
+    wanted = 2 if extent.sequences == 1 and not dims.piece_tiles else PIECE_BUFFERS
     buffers = min(wanted, max(1, view.matrix_cells // 2 // run))
     where = f"machine {view.name}"
     tile = view.tile_elements * options.weight_format.cells
     room = (view.matrix_cells - buffers * run) // tile
-    if room < 1:
+    if room < 1 or (dims.piece_tiles and buffers < wanted):
         found = f"{extent.key_tiles} key tiles of a sequence take {run} cells of Matrix SRAM"
-        raise WorkloadError(f"{where}: {found}; expected fewer than {view.matrix_cells}")
+        raise KeysTooLong(f"{where}: {found}; expected fewer than {view.matrix_cells}")
     own = ring_depth((expert_stage(dims),), room // 2, f"{where}: experts") if dims.mixture is not None else 0
     depth = ring_depth(_stages(dims, extent), room - own, where)
     kv_base = (depth + own) * tile

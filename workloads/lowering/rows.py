@@ -168,15 +168,18 @@ def turn(c: Context, target: int, rows: Count) -> None:
     c.b.emit("C_HADAMARD_TRANSFORM", *2 * (c.v(target),))
 
 
-def calibrate(c: Context, source: int, slot: int, rows: Count) -> None:
-    """Set the channel scales of the slot from rows; static scales by the program's first forward only."""
+def calibrate(c: Context, source: int, slot: int, rows: Count, *, first: bool = True) -> None:
+    """Set the channel scales of the slot from rows; static scales by the program's first forward only.
+
+    `first`: the scales start anew, else they grow as these rows need.
+    """
     b = c.b
     if c.options.kv_scheme != "static":
-        b.emit("K_CALIB", c.v(source), slot, 1)
+        b.emit("K_CALIB", c.v(source), slot, int(first))
         return
     with b.loop_of(Word(Cell.RENEWS)):
         b.v_rows(rows)
-        b.emit("K_CALIB", c.v(source), slot, 1)
+        b.emit("K_CALIB", c.v(source), slot, int(first))
     b.v_rows(rows)
     b.stride(c.dims.kv.width)
 

@@ -163,7 +163,12 @@ def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
     stand idle until the next stage. Raises WorkloadError where one n-tile does not fit.
     """
     need = max(gemm.k_tiles for stage in stages for gemm in stage.gemms)
-    limit = min(room, _common_prefix(stages))
+    prefix = _common_prefix(stages)
+    if prefix < need:
+        # Between the two sweeps of row tiles sizes may differ: plans know what leads there.
+        sorts = [tuple(stage for stage in stages if (stage.name == REST) == rest) for rest in (False, True)]
+        prefix = min(_common_prefix(sort) for sort in sorts if sort)
+    limit = min(room, prefix)
     if limit < need:
         found = f"room for {room} weight tiles in Matrix SRAM, {limit} of them usable"
         raise WorkloadError(f"{where}: {found}; expected at least {need}")

@@ -191,6 +191,9 @@ def _requantise(c: Context) -> None:
     b.stride(c.dims.kv.width)
     for kv_group in range(c.dims.kv.blocks):
         for value in (False, True):
+            if c.vectors.query + tiling.full > c.dims.view.vector_vectors:
+                _requantise_parts(c, kv_group, value)
+                continue
             b.h_rows(tiling.full, c.dims.view.vlen, 0)
             spilled = b.const(_cache_rows(c, value, kv_group))
             b.emit("H_PREFETCH_V", c.v(c.vectors.query), spilled, A_SPILL, 0, c.table_precision)
@@ -201,6 +204,28 @@ def _requantise(c: Context) -> None:
             ):
                 rows.calibrate(c, c.vectors.query, slot, tiling.full)
                 b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
+
+
+def _requantise_parts(c: Context, kv_group: int, value: bool) -> None:
+    """The same for more rows than fit: all of them part by part for their channel scales, and again to be stored."""
+    b, full, vlen, width = c.b, _tiling(c).full, c.dims.view.vlen, c.dims.kv.width
+    most = c.dims.view.vector_vectors - c.vectors.query
+    parts = [(start, min(most, full - start)) for start in range(0, full, most)]
+    with (
+        c.offset(Cell.SLOT, c.slot(value, 0, kv_group)) as slot,
+        c.offset(Cell.KV_WRITE, c.kv_offset(value, 0, kv_group)) as target,
+    ):
+        for stores in (False, True):
+            for start, count in parts:
+                b.h_rows(count, vlen, 0)
+                spilled = b.const(_cache_rows(c, value, kv_group) + start * vlen)
+                b.emit("H_PREFETCH_V", c.v(c.vectors.query), spilled, A_SPILL, 0, c.table_precision)
+                b.v_rows(count)
+                if stores:
+                    b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
+                    b.add(target, count * width)
+                else:
+                    rows.calibrate(c, c.vectors.query, slot, count, first=start == 0)
 
 
 def _finish(c: Context, plan: Plan, inner: Callable[[Context], None]) -> None:

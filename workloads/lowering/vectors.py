@@ -36,6 +36,20 @@ class ExpertArea:
 
 
 @attrs.frozen(kw_only=True)
+class PieceArea:
+    """Vectors of attention that takes `tiles` key tiles at a time, by first vector."""
+
+    tiles: int
+    out: int
+    """Sums of weighted values, of all query rows of a sequence."""
+    product: int
+    """Those of a piece, of a query tile."""
+    statistics: int
+    """Largest scores and sums of every query tile."""
+    growth: int
+
+
+@attrs.frozen(kw_only=True)
 class VectorPlan:
     """Vector SRAM of one class of forwards; every field is a vector index unless said otherwise.
 
@@ -71,6 +85,7 @@ class VectorPlan:
     """Vectors of one query tile's scores."""
     unit_statistics: int
     """Two vectors for each of them: maxima, sums."""
+    pieces: PieceArea | None
     gate: int
     up: int
     experts: ExpertArea | None
@@ -125,10 +140,16 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     area = stack.top
     query, key, value = stack.take(dims.q.blocks * rows), stack.take(rows), stack.take(rows)
     tile = min(kind.q_rows, view.blen)
-    unit = kind.key_tiles * tile
+    pieces = None
+    if dims.takes_pieces(kind.key_tiles):
+        pieces = PieceArea(
+            tiles=dims.piece_tiles, out=stack.take(kind.q_rows), product=stack.take(tile),
+            statistics=stack.take(2 * ceil_div(kind.q_rows, view.blen)), growth=stack.take(1),
+        )  # fmt: skip
+    unit = min(kind.key_tiles, pieces.tiles if pieces is not None else kind.key_tiles) * tile
     units = sequences * ceil_div(kind.q_rows, view.blen)
     room = view.vector_vectors - stack.top
-    score_units = max(1, min(units, room // (unit + 2)))
+    score_units = max(1, min(units if pieces is None else 1, room // (unit + 2)))
     scores, unit_statistics = stack.take(score_units * unit), stack.take(2 * score_units)
     attention_top = stack.top
     stack = _Stack(area)
@@ -151,6 +172,7 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
         key_mask=key_mask, bias=bias, query=query, key=key, value=value, scratch=scratch, scratch_rows=scratch_rows,
         head_statistics=head_statistics,
         scores=scores, score_units=score_units, unit_vectors=unit, unit_statistics=unit_statistics, gate=gate, up=up,
+        pieces=pieces,
         experts=experts,
         compact=compact, head_rows=head, logits=logits, logit_buffers=buffers,
         logit_vectors=view.vector_vectors - logits,
