@@ -205,6 +205,12 @@ def test_machines_that_cannot_take_a_mixture_are_refused(view: MachineView, mess
         program(view=view)
 
 
+def test_a_recording_for_a_model_without_experts_is_refused() -> None:
+    schedule = build_schedule("llada", prompt=8, gen=8, block=8, steps=1)
+    with pytest.raises(WorkloadError, match="option routing: model plain has no experts"):
+        lower(attrs.evolve(MODEL, name="plain", experts=None), schedule, SMALL, LoweringOptions(routing="x"))
+
+
 def test_layers_of_experts_run_all_or_none() -> None:
     schedule = build_schedule("model-scheduling", prompt=16, gen=16)
     with pytest.raises(WorkloadError, match="expected all layers of a model with experts"):

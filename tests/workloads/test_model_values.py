@@ -169,8 +169,8 @@ def test_each_feature_changes_the_logits() -> None:
         assert np.abs(found[0] - found[1]).max() > 0.05, name
 
 
-def test_a_timed_run_leaves_the_same_memory() -> None:
-    shape = MODELS["narrow_qk_norm"]
+@pytest.mark.parametrize("shape", [MODELS["narrow_qk_norm"], MIXTURES["like_llada2"]], ids=["dense", "mixture"])
+def test_a_timed_run_leaves_the_same_memory(shape: ModelShape) -> None:
     program, layout = made(shape, "dual")
     dumps = []
     for timed in (False, True):

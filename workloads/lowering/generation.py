@@ -14,7 +14,6 @@ from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, first_row, make_rounds
 from workloads.lowering.constants import emit_constants
 from workloads.lowering.context import (
-    A_EXPERTS,
     A_KEPT,
     A_LOGITS,
     A_SPILL,
@@ -25,10 +24,9 @@ from workloads.lowering.context import (
     Cell,
     Context,
     Listed,
-    Mixture,
-    Tiling,
 )  # fmt: skip
 from workloads.lowering.dims import KeysTooLong, make_dims
+from workloads.lowering.expert_plan import check_experts, choose_experts, make_mixture
 from workloads.lowering.fit import fit_program
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.head import sampling_plan
@@ -45,18 +43,17 @@ from workloads.lowering.memory import (
     plan_matrix,
     with_pieces,
 )
-from workloads.lowering.networks import find_networks, refuse_networks
+from workloads.lowering.networks import find_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.operator_plan import leading
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.recording import read_recording
-from workloads.lowering.routing import RoutingPlan, plan_routing
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stability import STABILITY
-from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, expert_stage, layer_stage, split_layer
-from workloads.lowering.tables import Tables, make_tables, route, with_routing
-from workloads.lowering.vectors import MASKS, VectorPlan, plan_vectors
+from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, layer_stage
+from workloads.lowering.tables import make_tables, route
+from workloads.lowering.tiled import make_tiling
+from workloads.lowering.vectors import MASKS, VectorPlan
 from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
 
@@ -143,51 +140,18 @@ class _Generation:
         starts = zip(forwards, self.rounds.kinds, strict=True)
         ends = (first_row(forward) + kind.q_rows for forward, kind in starts if not kind.decodes)
         pitch = max(ends, default=0)
-        self.tables: Tables = make_tables(
+        self.tables = make_tables(
             self.dims, self.rounds, self.tensors, self.sequences, pitch, self.networks,
             static=options.kv_scheme == "static", seed=options.seed,
         )  # fmt: skip
-        self._routing()
+        check_experts(self.dims, options, self.networks, forwards)
+        self.routing, self.tables = choose_experts(
+            self.dims, options, self.rounds, self.vectors, self.tensors, self.tables
+        )
         self.b = Builder()
         self.layer_plan = Plan(layer_stage(self.dims, mixture=layer_sorts(self.dims)[0]), self.matrix.depth)
         self.stream = Stream(self.b, self.dims, options.weight_format, self.matrix.depth, self._switch, A_WEIGHTS)
-        self.mixture = self._mixture()
-
-    def _mixture(self) -> Mixture | None:
-        dims, depth, own = self.dims, self.matrix.depth, self.matrix.expert_depth
-        if dims.mixture is None:
-            return None
-        stage = expert_stage(dims)
-        base = depth * dims.view.tile_elements * self.options.weight_format.cells
-        return Mixture(
-            layer_plan=Plan(layer_stage(dims, mixture=True), depth),
-            stream=Stream(
-                self.b, dims, self.options.weight_format, own, self._switch, A_EXPERTS, base=base, origin=self._origin
-            ),
-            expert_plan=Plan(stage, own, stage), last_plan=Plan(stage, own, ends=True),
-            pages=self.tables.pages, elements=stage.elements,
-        )  # fmt: skip
-
-    def _origin(self, register: int, following: bool) -> None:
-        """Add to the register the element at which the current (or following) expert's matrices begin."""
-        with self.b.reg() as start:
-            self.b.load(start, Cell.NEXT_EXPERT if following else Cell.EXPERT)
-            self.b.emit("S_ADD_INT", register, register, start)
-
-    def _routing(self) -> None:
-        """Choose experts, and add the lists of them to INT_MEM."""
-        self.routing: RoutingPlan | None = None
-        experts = self.dims.model.experts
-        if experts is None:
-            return
-        refuse_networks(self.dims.model, self.networks, self.forwards)
-        room = self.dims.view.int_words - self.tables.end - self.dims.model.layers
-        file = self.options.routing
-        self.routing = plan_routing(
-            self.dims, self.rounds, self.vectors, room, seed=self.options.routing_seed,
-            recording=read_recording(file, experts) if file is not None else None,
-        )  # fmt: skip
-        self.tables = with_routing(self.tables, self.routing, self.tensors, self.dims.view.vlen)
+        self.mixture = make_mixture(self.b, self.dims, options, self.matrix, self.tables.pages)
 
     def _weight_share(self) -> float:
         shares = {kind.weight_share(self.options.weight_format.bits) for kind in self.rounds.classes}
@@ -273,7 +237,7 @@ class _Generation:
         vectors: VectorPlan = self.vectors[index]
         tiling = None
         if vectors.tiles > 1:
-            tiling = self._tiling(kind, vectors)
+            tiling = make_tiling(self.dims, self.matrix.depth, kind, vectors, MASKS + self.sequences)
             kind = attrs.evolve(kind, q_rows=vectors.rows)
         plans = head_plans(self.dims, self.matrix.depth, kind, self.tensors, self.mix_parts)
         return Context(
@@ -291,23 +255,6 @@ class _Generation:
         tables = self.tables
         listed = Listed(positions=tables.positions, tokens=tables.listed, pitch=tables.token_pitch)
         return listed if kind.scattered else None
-
-    def _tiling(self, kind: ForwardClass, vectors: VectorPlan) -> Tiling:
-        """Row tiles of a class, the last of which may be shorter."""
-        projections, rest = split_layer(self.dims)
-        other = split_layer(self.dims, mixture=True)[1] if self.dims.mixture is not None else None
-        depth = self.matrix.depth
-        last = attrs.evolve(kind, q_rows=kind.q_rows - (vectors.tiles - 1) * vectors.rows)
-        return Tiling(
-            tiles=vectors.tiles,
-            rows=vectors.rows,
-            full=kind.q_rows,
-            last_kind=last,
-            last_vectors=plan_vectors(self.dims, last, 1, MASKS + self.sequences),
-            projections=(Plan(projections, depth, projections), Plan(projections, depth, rest, lead=rest)),
-            rest=(Plan(rest, depth, rest), Plan(rest, depth, lead=projections)),
-            mixture_rest=(Plan(other, depth, other), Plan(other, depth, lead=projections)) if other else None,
-        )
 
     def program(self, schedule: Schedule) -> Program:
         """The program with its header."""

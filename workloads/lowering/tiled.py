@@ -17,12 +17,14 @@ import attrs
 
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import cached_attention
+from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, Cell, Context, Tiling
 from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.mixture import mixture as route
 from workloads.lowering.options import KV_SCHEMES
-from workloads.lowering.stages import Plan
+from workloads.lowering.stages import Plan, split_layer
+from workloads.lowering.vectors import VectorPlan, plan_vectors
 
 
 def spill_elements(dims: Dims, positions: int) -> int:
@@ -54,6 +56,23 @@ def load_head_rows(c: Context) -> None:
         c.b.load(offset, Cell.HEAD)
         c.b.emit("S_MUL_INT", offset, offset, c.b.const(blocks))
         c.b.emit("H_PREFETCH_V", c.v(v.compact), offset, A_SPILL, 0, c.table_precision)
+
+
+def make_tiling(dims: Dims, depth: int, kind: ForwardClass, vectors: VectorPlan, first: int) -> Tiling:
+    """Row tiles of a class, the last of which may be shorter; `first`: the first vector of their plans."""
+    projections, rest = split_layer(dims)
+    other = split_layer(dims, mixture=True)[1] if dims.mixture is not None else None
+    last = attrs.evolve(kind, q_rows=kind.q_rows - (vectors.tiles - 1) * vectors.rows)
+    return Tiling(
+        tiles=vectors.tiles,
+        rows=vectors.rows,
+        full=kind.q_rows,
+        last_kind=last,
+        last_vectors=plan_vectors(dims, last, 1, first),
+        projections=(Plan(projections, depth, projections), Plan(projections, depth, rest, lead=rest)),
+        rest=(Plan(rest, depth, rest), Plan(rest, depth, lead=projections)),
+        mixture_rest=(Plan(other, depth, other), Plan(other, depth, lead=projections)) if other else None,
+    )
 
 
 def _tiling(c: Context) -> Tiling:
