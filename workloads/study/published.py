@@ -10,6 +10,9 @@ import attrs
 from workloads.compare.measure import Job, measure
 from workloads.compare.rows import Row
 from workloads.lowering.options import LoweringOptions
+from workloads.methods import parse_method
+from workloads.schedules import SCHEDULES
+from workloads.schedules.options import flag
 
 GPU, NPU = "gpu-like", "dart-2048"
 AS_ON_GPU = LoweringOptions(weights="bf16", kv="bf16", acts="bf16", logits_format="bf16", kv_scheme="none")
@@ -88,8 +91,9 @@ FIGURES = (
 
 
 def as_coded(method: str) -> str:
-    """The method with what its reference code computes; left-to-right decoding has no such choice."""
-    if method.startswith("autoregressive"):
+    """The method with what its reference code computes, where that is an option of its schedule."""
+    schedule, _ = parse_method(method)
+    if "as" not in map(flag, attrs.fields_dict(SCHEDULES[schedule])):
         return method
     return method + ("," if ":" in method else ":") + "as=implemented"
 
