@@ -32,6 +32,8 @@ _JSON_EXTRAS = (
     "soft_rows",
     "soft_terms",
     "score_passes",
+    "key_block",
+    "chosen_blocks",
     "policy_parameters",
     "policy_rows",
     "compared_rows",
@@ -136,6 +138,10 @@ class Forward:
     """Embedding rows in such a sum; 0: all, which is a product with the whole embedding."""
     score_passes: int = 0
     """Further passes of the queries over all keys, with softmax and without values, to choose keys to keep."""
+    key_block: int = 0
+    """Rows of the blocks in which keys are chosen, for each head and query tile; 0: queries see all keys."""
+    chosen_blocks: int = 0
+    """Blocks that are chosen in this forward, which itself sees all keys, from its `score_passes`."""
     policy_parameters: int = 0
     """Weights of a small network that `policy_rows` rows go through, to choose rows."""
     policy_rows: int = 0

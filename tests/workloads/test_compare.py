@@ -79,16 +79,17 @@ def test_all_forwards_together_take_what_a_sample_says() -> None:
 def test_command_with_names_between_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     table, figure = tmp_path / "rows.csv", tmp_path / "rows.svg"
     options = ["--csv", str(table), "--figure", str(figure), "--samples", "2"]
-    argv = ["compare", *SIZES, "llada", "--json", "-", "dkv-decode:block=4", *options, "sparsed"]
+    argv = ["compare", *SIZES, "llada", "--json", "-", "dkv-decode:block=4", *options, "dllm-cache:transfer-ratio=0"]
     assert main(argv) == 0
     out, told = capsys.readouterr()
     rows = json.loads(out)
-    assert [row["method"] for row in rows] == ["llada", "dkv-decode:block=4", "sparsed", "autoregressive"]
+    refused = "dllm-cache:transfer-ratio=0"
+    assert [row["method"] for row in rows] == ["llada", "dkv-decode:block=4", refused, "autoregressive"]
     assert [row.get("simulated", 0) <= 2 for row in rows] == [True] * 4
     assert rows[0]["speedup"] == 1.0
     assert "error" in rows[2]
     assert sorted(line.split()[0] for line in told.splitlines()) == ["1/4", "2/4", "3/4", "4/4"]
-    assert "sparsed: refused" in told
+    assert f"{refused}: refused" in told
     written = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert [row["method"] for row in written] == [row["method"] for row in rows]
     drawn = figure.read_text(encoding="utf-8")

@@ -55,7 +55,8 @@ def test_sparsed_attends_to_chosen_blocks_after_the_dense_steps() -> None:
     # Three of four suffix blocks, and none to two of the prompt's two: 12 to 20 rows.
     assert column(forwards, "kv_rows") == [24, 24, 24, *[16] * 5]
     assert column(forwards, "score_passes") == [0, 0, 2, 0, 0, 0, 0, 0]
-    assert column(forwards, "scattered") == [False] * 3 + [True] * 5
+    assert column(forwards, "key_block") == [0, 0, *[4] * 6]
+    assert column(forwards, "chosen_blocks") == [0, 0, 4, *[0] * 5]
     assert column(run("sparsed", attention_block=4, select=1.0), "kv_rows") == [24] * 8
 
 

@@ -14,6 +14,7 @@ from workloads.lowering import rows as row_work
 from workloads.lowering.builder import Count
 from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.key_blocks import choose_blocks
 from workloads.lowering.kvload import Item, KvLoader
 from workloads.lowering.pieces import attend_by_pieces
 
@@ -164,7 +165,8 @@ class _Attention:
         return list(order)
 
     def _item(self, work: Work) -> Item:
-        return Item(work.output, work.unit.sequence, work.unit.group)
+        unit = work.unit.first if self.c.kind.key_block else 0
+        return Item(work.output, work.unit.sequence, work.unit.group, unit)
 
     def _project_kv(self, group: int, *, value: bool) -> None:
         project_kv(self.c, group, value=value)
@@ -176,7 +178,7 @@ class _Attention:
         for step in steps:
             (self._output if step.output else self._scores)(step)
             item = self._item(step)
-            if step.unit.first + step.unit.rows == self.c.kind.q_rows:
+            if self.c.kind.key_block or step.unit.first + step.unit.rows == self.c.kind.q_rows:
                 self.loader.used(item)
 
     def _query(self, unit: Unit) -> int:
@@ -208,13 +210,16 @@ class _Attention:
     def _scores(self, work: Work) -> None:
         """Scores of all key tiles, [key tile][row], then their exponentials and row sums."""
         c, b, unit = self.c, self.c.b, work.unit
-        scores, _ = self._place(unit)
+        scores, statistics = self._place(unit)
         item, tiles = self._item(work), self._key_tiles(unit)
-        self._set_tiles(unit, 1)
-        for tile in range(tiles):
-            b.emit("M_BTMM", b.const(self.loader.tile_cell(item, tile)), c.v(self._query(unit)))
-            b.emit("M_BMM_WO", c.v(scores + tile * unit.rows), 0)
-        self._softmax(unit, tiles)
+        for further in (*[True] * c.kind.score_passes, False):
+            self._set_tiles(unit, 1)
+            for tile in range(tiles):
+                b.emit("M_BTMM", b.const(self.loader.tile_cell(item, tile)), c.v(self._query(unit)))
+                b.emit("M_BMM_WO", c.v(scores + tile * unit.rows), 0)
+            self._softmax(unit, tiles)
+            if further:
+                choose_blocks(c, scores, statistics, unit.rows, tiles)
 
     def _softmax(self, unit: Unit, tiles: int) -> None:
         c, b = self.c, self.c.b

@@ -67,6 +67,14 @@ class ForwardClass:
     tree: bool = False
     """Whether each sees its ancestors in a tree only."""
     sequences: int = 1
+    kv_rows: int = 0
+    """Rows attended to, where those are blocks of `key_block` rows anywhere on the canvas."""
+    block_rows: int = 0
+    """Rows of a block of keys, where blocks are chosen or have been."""
+    chosen_blocks: int = 0
+    """Blocks that are chosen, for each head and query tile."""
+    score_passes: int = 0
+    """Further passes of queries over keys, from which they are chosen."""
     operators: OperatorRows | None = None
     """Rows by operator, where layers do not send the same through all; `q_rows` are then the first layer's."""
     run: int = 0
@@ -86,6 +94,11 @@ class ForwardClass:
     verified: int = 0
     """Rows of a sequence whose sampled tokens are compared with those that stand on the canvas."""
 
+    @property
+    def key_block(self) -> int:
+        """Rows of a block of keys, where only chosen ones are seen; otherwise 0."""
+        return 0 if self.score_passes else self.block_rows
+
     def weight_share(self, bits: int) -> float:
         """Stored elements for each weight of `bits` bits: all of them where an index would take more room."""
         return min(1.0, self.weight_density * (bits + self.index_bits) / bits)
@@ -102,16 +115,7 @@ class ForwardClass:
         return self.kind == "decode"
 
 
-NO_CODE = ("score_passes",)  # fmt: skip
-"""Fields of a forward that no code is emitted for."""
-
-
 def _check(forward: Forward) -> None:
-    fields = attrs.fields_dict(Forward)
-    for name in NO_CODE:
-        if getattr(forward, name) != fields[name].default:
-            found = f"forward {forward.index}: {name} is {getattr(forward, name)!r}"
-            raise WorkloadError(f"{found}; expected {fields[name].default!r}, all that a program can be made of")
     if (forward.write_start, forward.write_rows) != (forward.q_start, forward.q_rows):
         raise WorkloadError(f"forward {forward.index}: writes K/V of other rows than it sends; expected the same rows")
     if forward.causal_rows or forward.tree:
@@ -130,6 +134,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
     masked = forward.kind == "decode" or (forward.kv_rows % hlen > 0 and not causal)
     tiles = ceil_div(forward.kv_rows, hlen)
     tail = forward.kv_rows % hlen if causal else 0
+    sparse = forward.key_block > 0 and not forward.score_passes
     rows = forward.operators
     run = 0 if rows is None else forward.q_rows - loose_rows(forward)
     q_rows = forward.q_rows if rows is None else rows.first_layer
@@ -141,6 +146,8 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         policy_parameters=forward.policy_parameters, policy_rows=forward.policy_rows,
         weight_density=forward.weight_density, index_bits=forward.index_bits,
         compares=forward.compared_rows > 0,
+        kv_rows=forward.kv_rows if sparse else 0, block_rows=forward.key_block,
+        chosen_blocks=forward.chosen_blocks, score_passes=forward.score_passes,
         operators=rows, run=run, run_start=forward.q_start if run else 0,
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,

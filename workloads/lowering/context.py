@@ -259,6 +259,10 @@ class Context:
     """INT_MEM address of positions of rows that stand alone, of any set of rows."""
     chosen_list: int = 0
     """INT_MEM address of those that were chosen by value, which nothing depends on."""
+    block_list: int = 0
+    """INT_MEM address of the first rows of blocks of keys."""
+    blocks: int = 0
+    """Number of these blocks."""
     listed: Listed | None = None
     """Where rows stand anywhere on the canvas."""
     tiling: Tiling | None = None

@@ -247,6 +247,7 @@ class _Generation:
             kv_base=self.matrix.kv_base, kv_buffers=self.matrix.kv_buffers,
             table=self._table(kind), layers=self.networks.layers(kind), listed=self._listed(kind), tiling=tiling,
             positions_list=self.tables.positions, chosen_list=self.tables.listed,
+            block_list=self.tables.blocks, blocks=self.tables.block_count,
             further=self.tables.further, parents=self.tables.parents, first_layer=self.networks.first(kind.network),
             switches=len(self.networks.depths) > 1, mixture=self.mixture,
         )  # fmt: skip

@@ -25,8 +25,8 @@ _NORM, _ADD, _ROPE, _SOFTMAX, _SAMPLE = 12, 2, 7, 15, 15
 exp 1 + sum 8; the same."""
 _MLP = {"swiglu": 11, "gelu": 17}
 """Negate, exp, add, reciprocal, two products; with GELU three products more and one sum, and no gate's product."""
-_COMPARE = 12
-"""Subtract 2, product 2, sum 8."""
+_COMPARE, _CHOICE = 12, 25
+"""Subtract 2, product 2, sum 8; softmax 15, scale 2, sum 8."""
 _HEAD_NORM, _CENTRE, _ROUTER = 14, 10, 7
 """Square 2 + sum 8 + scale 2 + gain 2; sum 8 + subtract 2, which a layer norm does beyond the other's; negate 2 +
 exp 1 + add 2 + reciprocal 2 for a row's scores of experts."""
@@ -131,7 +131,7 @@ def _tensor(dims: Dims, forward: Forward) -> int:
     if forward.kind == "prefill":
         ends = range(view.blen, forward.q_rows + view.blen, view.blen)
         pairs = sum(ceil_div(min(end, forward.q_rows), view.hlen) for end in ends)
-    attention = 2 * pairs * forward.sequences * ceil_div(model.heads, view.heads_per_vector)
+    attention = (2 + forward.score_passes) * pairs * forward.sequences * ceil_div(model.heads, view.heads_per_vector)
     head = blocks(model.hidden) * columns(model.vocab) * ceil_div(forward.head_rows * forward.sequences, view.blen)
     policy = ceil_div(forward.policy_parameters, model.hidden * view.blen) * blocks(model.hidden)
     policy *= ceil_div(forward.policy_rows * forward.sequences, view.blen)
@@ -157,7 +157,7 @@ def _vector(dims: Dims, forward: Forward) -> int:
     layer = rows * (2 * (norm + _ADD) * vectors(model.hidden))
     turned = _ROPE + (_HEAD_NORM if model.qk_norm else 0)
     layer += rows * turned * (vectors(model.q_width) + vectors(model.kv_width))
-    layer += scores * _SOFTMAX + rows * 2 * vectors(model.q_width)
+    layer += scores * (_SOFTMAX + forward.score_passes * _CHOICE) + rows * 2 * vectors(model.q_width)
     inner = sum(layers * rows * _MLP[model.mlp] * vectors(width) for layers, width in _mlps(dims, forward))
     if model.experts is not None:
         inner += (model.layers - model.dense_layers) * rows * _ROUTER

@@ -7,6 +7,7 @@ import attrs
 from workloads.lowering.builder import Builder
 from workloads.lowering.context import A_KV, Cell, Context
 from workloads.lowering.dims import KeysTooLong
+from workloads.lowering.key_blocks import load_blocks
 
 
 @attrs.frozen
@@ -16,6 +17,8 @@ class Item:
     value: bool
     sequence: int
     group: int
+    unit: int = 0
+    """First row of the query tile, where each has keys of its own."""
 
 
 class KvLoader:
@@ -76,7 +79,12 @@ class KvLoader:
         c = self.c
         b, width = c.b, c.dims.kv.width
         tile = c.dims.view.hlen * width
-        with c.offset(Cell.KV_READ, c.kv_offset(item.value, item.sequence, c.dims.kv_group(item.group))) as source:
+        slab = c.kv_offset(item.value, item.sequence, c.dims.kv_group(item.group))
+        if c.kind.key_block:
+            shift = item.group + (c.first_row + item.unit) // c.dims.view.blen
+            load_blocks(c, slab, shift, cell, self._tile_cells)
+            return
+        with c.offset(Cell.KV_READ, slab) as source:
             for index in range(c.kind.key_tiles):
                 last = index == c.kind.key_tiles - 1
                 if last and c.kind.masked:

@@ -89,7 +89,10 @@ def with_pieces(dims: Dims, options: LoweringOptions, kinds: Sequence[ForwardCla
     view = dims.view
     cells = view.mlen * view.hlen * options.kv_format.cells
     tiles = min(view.matrix_cells // 2 // (PIECE_BUFFERS * cells), view.vector_vectors // 4 // view.blen)
-    odd = [kind for kind in kinds if kind.key_tiles > tiles and (kind.own_tiles(view.hlen) or kind.operators)]
+    odd = [
+        kind for kind in kinds
+        if kind.key_tiles > tiles and (kind.own_tiles(view.hlen) or kind.operators or kind.block_rows)
+    ]  # fmt: skip
     if tiles < 1 or odd:
         raise KeysTooLong(f"machine {view.name}: pieces of {tiles} key tiles; expected 1 or more, and plain attention")
     return attrs.evolve(dims, piece_tiles=tiles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass
@@ -39,46 +39,76 @@ def program_notes(
     )
 
 
-def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> list[str]:
-    notes: list[str] = []
-    if any(kind.scattered for kind in kinds):
-        notes.append(
+_NOTES: tuple[tuple[Callable[[ForwardClass], object], str], ...] = (
+    (
+        lambda kind: kind.scattered,
+        (
             "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "
             "keys are loaded as one run"
-        )
-    if any(forward.branches > 1 and forward.sequences == 1 for forward in forwards):
-        notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
-    if any(kind.drafts for kind in kinds):
-        notes.append("drafts as a batch: canvases are copied on chip; the last one stands for that which is kept")
-    if any(kind.score == LIKELIHOOD for kind in kinds):
-        notes.append("likelihoods: a given token's logit is its row's product with the token's embedding")
-    if any(kind.weight_density < 1 for kind in kinds):
-        notes.append(
+        ),
+    ),
+    (
+        lambda kind: kind.drafts,
+        "drafts as a batch: canvases are copied on chip; the last one stands for that which is kept",
+    ),
+    (
+        lambda kind: kind.score == LIKELIHOOD,
+        "likelihoods: a given token's logit is its row's product with the token's embedding",
+    ),
+    (
+        lambda kind: kind.weight_density < 1,
+        (
             "stored weights with an index each, also counted for their scales; they are spread out on their way into "
             "Matrix SRAM, and products take as long as with all weights"
-        )
-    if any(kind.score == STABILITY for kind in kinds):
-        notes.append(
+        ),
+    ),
+    (
+        lambda kind: kind.score == STABILITY,
+        (
             "rows chosen by probability * exp(-KL to the forward before), from the logits of both; "
             "that form of the weighting is an assumption"
-        )
-    if any(kind.operators is not None for kind in kinds):
-        notes.append(
+        ),
+    ),
+    (
+        lambda kind: kind.operators,
+        (
             "rows by operator: chosen in every layer by the cosine to earlier values, but those taken are made up; "
             "outputs that are left out come from HBM, in the format of tables, as one run"
-        )
-    if any(kind.draws > 1 for kind in kinds):
-        notes.append("several draws: each further one reads the logits again for their maximum, without noise")
-    if any(kind.rows_vary or kind.head_varies for kind in kinds):
-        notes.append("forwards with as many row tiles share code and read their row counts from a table")
+        ),
+    ),
+    (
+        lambda kind: kind.block_rows,
+        (
+            "key blocks: a block is one transfer for all heads of a tile, which blocks are taken is made up; further "
+            "passes go over all keys"
+        ),
+    ),
+    (
+        lambda kind: kind.draws > 1,
+        "several draws: each further one reads the logits again for their maximum, without noise",
+    ),
+    (
+        lambda kind: kind.rows_vary or kind.head_varies,
+        "forwards with as many row tiles share code and read their row counts from a table",
+    ),
+    (
+        lambda kind: kind.soft_rows or kind.mix_rows,
+        (
+            "rows that enter as mixtures of embeddings are taken as the first of the block; mixtures are made from the "
+            "logits of the forward before, with weight 1, and lie in HBM in between"
+        ),
+    ),
+)
+"""What is to be said where some class of forwards asks for it."""
+
+
+def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> list[str]:
+    notes = [text for applies, text in _NOTES if any(applies(kind) for kind in kinds)]
+    if any(forward.branches > 1 and forward.sequences == 1 for forward in forwards):
+        notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
     notes += [
         f"policy network: {weights:,} weights, taken as matrices of the hidden width one after another; its rows are "
         "those of the LM head with their tokens' embeddings, and its scores stand in for confidences"
         for weights in sorted({kind.policy_parameters for kind in kinds} - {0})
     ]
-    if any(kind.soft_rows or kind.mix_rows for kind in kinds):
-        notes.append(
-            "rows that enter as mixtures of embeddings are taken as the first of the block; mixtures are made from the "
-            "logits of the forward before, with weight 1, and lie in HBM in between"
-        )
     return notes

@@ -12,6 +12,7 @@ from workloads.lowering.classes import ForwardClass, Rounds, mixed_rows, row_fie
 from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.fields import Fields
+from workloads.lowering.key_blocks import block_starts
 from workloads.lowering.networks import Networks
 from workloads.lowering.routing import RoutingPlan
 from workloads.lowering.row_masks import parents as tree_parents
@@ -43,6 +44,9 @@ class Tables:
     tokens: int
     token_pitch: int
     sampled: int
+    blocks: int
+    """First rows of blocks of keys."""
+    block_count: int
     parents: int
     """Parents of query rows that are a tree."""
     further: int
@@ -88,12 +92,14 @@ def make_tables(
     head_rows = max(kind.head_rows for kind in rounds.classes)
     tokens = sampled + sequences * head_rows + SLACK
     positions = tokens + sequences * token_pitch
-    scattered = any(kind.scattered or kind.operators is not None for kind in rounds.classes)
+    scattered = any(kind.scattered or kind.operators is not None or kind.block_rows for kind in rounds.classes)
     listed = positions + scattered * token_pitch
     further = listed + scattered * sequences * token_pitch
     parents = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)
     nodes = max(kind.q_rows * kind.tree for kind in rounds.classes)
-    end = parents + nodes
+    blocks = parents + nodes
+    starts = _block_starts(rounds, token_pitch)
+    end = blocks + len(starts)
     if end > dims.view.int_words:
         found = f"tables and tokens of {sequences} sequences take {end} words of INT_MEM"
         raise WorkloadError(f"machine {dims.view.name}: {found}; expected at most {dims.view.int_words}")
@@ -109,12 +115,23 @@ def make_tables(
             words += [0] * (positions - len(words)) + _spread(token_pitch)
         if nodes:
             words += [0] * (parents - len(words)) + tree_parents(nodes, dims.view.vlen)
+        if starts:
+            words += [0] * (blocks - len(words)) + starts
         images.append(tuple(words))
     return Tables(
         layers=layers, positions=positions, listed=listed, round_words=len(per_round),
         forward_words=len(per_forward), trips=tuple(trips), fields=fields, tokens=tokens,
-        token_pitch=token_pitch, sampled=sampled, further=further, parents=parents, end=end, images=tuple(images),
+        token_pitch=token_pitch, sampled=sampled, further=further, parents=parents,
+        blocks=blocks, block_count=len(starts), end=end, images=tuple(images),
     )  # fmt: skip
+
+
+def _block_starts(rounds: Rounds, rows: int) -> list[int]:
+    """First rows of the blocks in which keys are chosen, if they are; raises WorkloadError for blocks of two sizes."""
+    sizes = {kind.block_rows for kind in rounds.classes} - {0}
+    if len(sizes) > 1:
+        raise WorkloadError(f"key blocks of {' and '.join(map(str, sorted(sizes)))} rows; expected one size")
+    return block_starts(rows, sizes.pop()) if sizes else []
 
 
 def _variables(dims: Dims, tensors: Tensors, core: int, rows: tuple[int, int], seed: int) -> list[int]:

@@ -30,7 +30,6 @@ class SparsedSchedule(SteppedSchedule):
     kind: ClassVar[str] = "caching"
     evidence: ClassVar[str] = CODE_READ
     source: ClassVar[str] = "arXiv 2509.24014; INV-WZQ/SparseD 52155b4"
-    unlowerable: ClassVar[str | None] = "the rows attended to are scattered over the canvas"
 
     skip: float = attrs.field(default=0.2, metadata=option("share of the steps that are dense"))
     select: float = attrs.field(default=0.3, metadata=option("share of the key blocks that are kept"))
@@ -64,8 +63,9 @@ class SparsedSchedule(SteppedSchedule):
         for step in self.walk(self.static_counts):
             fields: dict[str, Any] = {}
             if step.place.index == self.chosen_at:
-                fields["score_passes"] = 2
-            elif step.place.index > self.chosen_at:
-                fields["scattered"] = self.kept_rows < self.canvas.count
+                chosen = -(-self.kept_rows // self.attention_block)
+                fields = {"score_passes": 2, "key_block": self.attention_block, "chosen_blocks": chosen}
+            elif step.place.index > self.chosen_at and self.kept_rows < self.canvas.count:
+                fields["key_block"] = self.attention_block
             forward = self.full(step, **fields)
             yield attrs.evolve(forward, kv_rows=self.kept_rows) if step.place.index > self.chosen_at else forward
