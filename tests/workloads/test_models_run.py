@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import Any
 
@@ -48,6 +49,14 @@ def test_it_runs_within_its_bounds(name: str) -> None:
     ideal = program.header.ideal["total"]
     assert run.cycles >= max(ideal["tensor_cycles"], ideal["vector_cycles"])
     assert ideal["hbm_bytes"] > 0
+    for path, unit in run.units.items():
+        assert unit.busy_cycles + unit.idle_cycles + sum(unit.stall_cycles.values()) == run.cycles, path
+    assert sum(phase.time_ps for phase in run.phases) == run.time_ps
+    for kind, resource in itertools.product(("program", "ideal"), ("compute", "vector", "hbm")):
+        assert run.time_ps >= getattr(run.bounds[kind], f"{resource}_ps") > 0
+    for resource in ("compute", "hbm"):
+        lowest, own = (getattr(run.bounds[kind], f"{resource}_ps") for kind in ("ideal", "program"))
+        assert lowest <= own, resource
 
 
 @pytest.mark.parametrize("name", model_names())

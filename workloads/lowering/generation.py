@@ -287,6 +287,7 @@ class _Generation:
             notes=(
                 *evidence_notes(schedule),
                 *program_notes(options, self.forwards, passes, self.networks, self.matrix.depth),
+                *(self.routing.notes(model.experts) if self.routing and model.experts else ()),
             ),
         )
         return Program(instructions=tuple(self.b.instructions), header=header)

@@ -92,6 +92,13 @@ class RoutingPlan:
             out[one.forward] = fetched + len(entries), done + tiles, rows + sum(count for _, count in entries)
         return out
 
+    def notes(self, experts: Experts) -> tuple[str, ...]:
+        """What a program's header says of it."""
+        facts = self.describe(experts)
+        shared = f", in {len(self.lists)} lists" if len(self.lists) < len(self.passes) else ""
+        touched = f"a pass touches {facts['mean_distinct']} of {experts.count} on average"
+        return (f"experts: {self.origin}; {touched}; {len(self.passes)} passes{shared}",)
+
     def describe(self, experts: Experts) -> dict[str, object]:
         """For the program's header; `expected_distinct` is of choices all as likely."""
         distinct = [self.lists[index].distinct for index in self.chosen]
