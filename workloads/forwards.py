@@ -39,6 +39,7 @@ _JSON_EXTRAS = (
     "compared_rows",
     "verified_rows",
     "causal_rows",
+    "separate",
     "tree",
     "provisional",
 )
@@ -152,6 +153,8 @@ class Forward:
     causal_rows: int = 0
     """Query rows of a group that sees no keys of the groups behind it, where these are the last keys; 1: every row
     sees what stands before it; 0: all see all keys."""
+    separate: bool = False
+    """Such groups, which are drafts of the same rows, see no keys of the groups before them either."""
     tree: bool = False
     """The query rows are a tree of tokens: each sees the keys before them, its ancestors and itself."""
     provisional: int = 0

@@ -57,11 +57,15 @@ def visible(start: int, rows: int, fields: dict[str, object]) -> np.ndarray:
             out[row, start] = True
         else:
             size = int(fields.get("causal_rows", rows))  # type: ignore[call-overload]
-            out[row, start : start + (row // size + 1) * size] = True
+            first = row // size * size if "separate" in fields else 0
+            out[row, start + first : start + (row // size + 1) * size] = True
     return out
 
 
-MASKS = {"causal": {"causal_rows": 1}, "groups": {"causal_rows": 4}, "tree": {"tree": True}}
+MASKS = {
+    "causal": {"causal_rows": 1}, "groups": {"causal_rows": 4}, "tree": {"tree": True},
+    "drafts": {"causal_rows": 4, "separate": True},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("start", "rows"), [(20, 8), (28, 8), (30, 20), (32, 12), (3, 40), (60, 4), (0, 12)])
@@ -95,6 +99,7 @@ def test_verifying_forwards_have_the_masks_of_their_method() -> None:
 
     assert masks("bastion", nodes=12)[:3] == [(0, False), (0, False), (0, True)]
     assert masks("taps", nodes=12)[:3] == [(0, False), (0, False), (0, True)]
+    assert masks("freedave", draft_steps=2)[:2] == [(0, False), (8, False)]
     assert masks("orthrus", nodes=7)[:3] == [(0, False), (0, False), (1, False)]
     assert masks("guided-diffusion")[:2] == [(0, False), (1, False)]
     assert (8, False) in masks("dmax")

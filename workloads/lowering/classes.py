@@ -64,6 +64,8 @@ class ForwardClass:
     mix_varies: bool = False
     causal_rows: int = 0
     """Query rows of a group that sees no keys of the groups behind it; 0: all see all keys."""
+    separate: bool = False
+    """Whether it sees none of those before it either."""
     tree: bool = False
     """Whether each sees its ancestors in a tree only."""
     sequences: int = 1
@@ -152,7 +154,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
         soft_rows=forward.soft_rows, soft_terms=forward.soft_terms,
-        causal_rows=forward.causal_rows, tree=forward.tree,
+        causal_rows=forward.causal_rows, separate=forward.separate, tree=forward.tree,
     )  # fmt: skip
 
 

@@ -104,8 +104,8 @@ _NOTES: tuple[tuple[Callable[[ForwardClass], object], str], ...] = (
 
 def _approximations(forwards: Sequence[Forward], kinds: list[ForwardClass]) -> list[str]:
     notes = [text for applies, text in _NOTES if any(applies(kind) for kind in kinds)]
-    if any(forward.branches > 1 and forward.sequences == 1 for forward in forwards):
-        notes.append("drafts or lanes in one forward: rows attend to the keys of all, without masks between them")
+    if any(forward.branches > 1 and forward.sequences == 1 and not forward.separate for forward in forwards):
+        notes.append("lanes in one forward: rows attend to the keys of all, without masks between them")
     notes += [
         f"policy network: {weights:,} weights, taken as matrices of the hidden width one after another; its rows are "
         "those of the LM head with their tokens' embeddings, and its scores stand in for confidences"

@@ -25,15 +25,22 @@ def load_row_masks(c: Context, index: int) -> None:
     assert c.tensors.row_masks is not None
     c.b.address(A_TABLES, c.tensors.row_masks.base)
     masks = c.vectors.key_mask
+    before = masks + c.kind.own_tiles(c.dims.view.hlen) * c.kind.q_rows
     if c.kind.tree:
         _load(c, index, masks, 0)
-        before = masks + c.kind.own_tiles(c.dims.view.hlen) * c.kind.q_rows
         _load(c, index, before, -1)
-        _grow(c, masks, before)
+        _keep_own(c, masks, before)
+        _add_ancestors(c, masks, before)
+        _to_masks(c, masks)
     elif c.kind.causal_rows == 1:
         _load(c, index, masks, 0)
     else:
-        _load_groups(c, index, masks)
+        _load_groups(c, index, masks, 0)
+    if c.kind.separate:
+        _load_groups(c, index, before, -c.kind.causal_rows)
+        _keep_own(c, masks, before)
+        _add_shared(c, masks, before)
+        _to_masks(c, masks)
 
 
 def _load(c: Context, index: int, target: int, shift: int) -> None:
@@ -47,8 +54,8 @@ def _load(c: Context, index: int, target: int, shift: int) -> None:
             b.emit("H_PREFETCH_V", c.v(target + tile * c.kind.q_rows), offset, A_TABLES, 0, c.table_precision)
 
 
-def _load_groups(c: Context, index: int, target: int) -> None:
-    """One row of the table for all rows of a group: the one that lets the group's last key through."""
+def _load_groups(c: Context, index: int, target: int, shift: int) -> None:
+    """One row of the table for all rows of a group: the one that lets the group's last key through, or one by `shift`."""
     b, view, tiles = c.b, c.dims.view, c.kind.own_tiles(c.dims.view.hlen)
     size = c.kind.causal_rows
     b.h_rows(size, view.vlen, 0)
@@ -56,21 +63,34 @@ def _load_groups(c: Context, index: int, target: int) -> None:
     with b.reg() as offset:
         for tile in range(tiles):
             for first in range(0, c.kind.q_rows, size):
-                b.emit("S_ADDI_INT", offset, index, (tiles - 1 - tile) * view.hlen + first + size)
+                b.emit("S_ADDI_INT", offset, index, (tiles - 1 - tile) * view.hlen + first + size + shift)
                 b.emit("S_MUL_INT", offset, offset, b.const(view.vlen))
                 place = c.v(target + tile * c.kind.q_rows + first)
                 b.emit("H_PREFETCH_V", place, offset, A_TABLES, 1, c.table_precision)
 
 
-def _grow(c: Context, masks: int, before: int) -> None:
-    """From masks up to each row and up to the row before it to those of a tree, by way of ones and zeros."""
-    b, vlen, rows = c.b, c.dims.view.vlen, c.kind.q_rows
+def _keep_own(c: Context, masks: int, before: int) -> None:
+    """From masks up to the row (or group) and up to the one before it to ones for what lies between, else zeros."""
+    b, rows = c.b, c.kind.q_rows
     tiles = c.kind.own_tiles(c.dims.view.hlen)
     b.v_rows(tiles * rows)
     for place in (masks, before):
         b.emit("V_EXP_V", *2 * (c.v(place),))
     b.emit("V_SUB_VV", *2 * (c.v(masks),), c.v(before))
-    b.v_rows(tiles, rows, rows)
+
+
+def _add_shared(c: Context, masks: int, before: int) -> None:
+    """Add to every row the ones of what lies before all rows."""
+    b, rows = c.b, c.kind.q_rows
+    b.v_rows(rows, 1, 0)
+    for tile in range(c.kind.own_tiles(c.dims.view.hlen)):
+        b.emit("V_ADD_VV", *2 * (c.v(masks + tile * rows),), c.v(before + tile * rows))
+
+
+def _add_ancestors(c: Context, masks: int, before: int) -> None:
+    """Add to the first row the ones of what lies before all rows, and to every other row those of its parent."""
+    b, vlen, rows = c.b, c.dims.view.vlen, c.kind.q_rows
+    b.v_rows(c.kind.own_tiles(c.dims.view.hlen), rows, rows)
     b.emit("V_ADD_VV", *2 * (c.v(masks),), c.v(before))
     with b.reg(c.parents) as word, b.reg((masks + 1) * vlen) as row, b.reg() as parent, b.loop(rows - 1):
         b.emit("S_LD_INT", parent, word, 0)
@@ -78,8 +98,13 @@ def _grow(c: Context, masks: int, before: int) -> None:
         b.emit("V_ADD_VV", row, row, parent)
         b.add(word, 1)
         b.add(row, vlen)
+
+
+def _to_masks(c: Context, masks: int) -> None:
+    """Ones (or more) to 0, zeros to minus infinity."""
+    b = c.b
     b.emit("S_LD_FP", _ONE, 0, F_ONE)
-    b.v_rows(tiles * rows)
+    b.v_rows(c.kind.own_tiles(c.dims.view.hlen) * c.kind.q_rows)
     b.emit("V_RECI_V", *2 * (c.v(masks),))
     b.emit("V_SUB_VF", *2 * (c.v(masks),), _ONE, 0, 1)
 

@@ -126,7 +126,7 @@ def plan_vectors(dims: Dims, kind: ForwardClass, sequences: int, first: int) -> 
     view = dims.view
     stack = _Stack(first)
     # First what row tiles of different sizes share.
-    own = kind.own_tiles(view.hlen) * kind.q_rows * (2 if kind.tree else 1)
+    own = kind.own_tiles(view.hlen) * kind.q_rows * (2 if kind.tree or kind.separate else 1)
     key_mask = stack.take(view.hlen if kind.causal else max(own, int(kind.masked)))
     bias = stack.take(dims.row_vectors)
     x, normed = stack.take(dims.hidden.blocks * rows), stack.take(dims.hidden.blocks * rows)

@@ -26,7 +26,8 @@ class FreedaveSchedule(Logged, BlockSchedule):
     A verifying forward has min(draft_steps, masked / token_per_step rounded up) branches and accepts the tokens
     of some first branches, at least one. Once at most token_per_step masks are left they commit without a
     forward (`free_commits` of the block's last one). draft_mode "tree" sends all branches as one sequence
-    whose attention sees the other rows once; "batch" sends a sequence a branch.
+    whose attention sees the other rows once and no rows of other branches, which stand behind the rest of the canvas;
+    "batch" sends a sequence a branch.
 
     as "implemented": LM head over the query rows; "ideal": over the block's rows of each branch, and over
     the block in the refresh forward.
@@ -80,9 +81,12 @@ class FreedaveSchedule(Logged, BlockSchedule):
         if self.draft_mode == "batch":
             return make_forward(
                 place, kind, own, canvas, head=head, committed=committed, sequences=drafts, branches=drafts,
-                free_commits=free, committing=1,
+                free_commits=free, committing=1, verified_rows=head.count if branches else 0,
             )
-        query, head = Rows(own.start, drafts * own.count), Rows(head.start, drafts * head.count)
+        query = Rows(kv_rows - drafts * own.count, drafts * own.count)
+        head = Rows(query.start + head.start - own.start, drafts * head.count)
+        separate = {"causal_rows": own.count, "separate": True} if drafts > 1 else {}
         return make_forward(
-            place, kind, query, kv_rows, head=head, committed=committed, branches=drafts, free_commits=free
-        )
+            place, kind, query, kv_rows, head=head, committed=committed, branches=drafts, free_commits=free,
+            verified_rows=head.count if branches else 0, **separate,
+        )  # fmt: skip
