@@ -55,7 +55,7 @@ def _load(c: Context, index: int, target: int, shift: int) -> None:
 
 
 def _load_groups(c: Context, index: int, target: int, shift: int) -> None:
-    """One row of the table for all rows of a group: the one that lets the group's last key through, or one by `shift`."""
+    """One table row for all rows of a group: that which lets the last of its keys through, or one by `shift`."""
     b, view, tiles = c.b, c.dims.view, c.kind.own_tiles(c.dims.view.hlen)
     size = c.kind.causal_rows
     b.h_rows(size, view.vlen, 0)
