@@ -38,6 +38,7 @@ _JSON_EXTRAS = (
     "policy_rows",
     "compared_rows",
     "verified_rows",
+    "end_test",
     "causal_rows",
     "separate",
     "tree",
@@ -150,6 +151,8 @@ class Forward:
     """Rows whose probabilities are kept and compared with those of the forward before."""
     verified_rows: int = 0
     """Rows of a sequence whose drafted tokens are compared with those that the forward predicts."""
+    end_test: bool = False
+    """The tokens of the sampled rows are compared with the one that ends a text."""
     causal_rows: int = 0
     """Query rows of a group that sees no keys of the groups behind it, where these are the last keys; 1: every row
     sees what stands before it; 0: all see all keys."""

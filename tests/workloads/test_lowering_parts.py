@@ -13,12 +13,12 @@ from archsim.isa.program import Program
 from archsim.isa.trace import read_program
 from tests.workloads.walk import walk
 from workloads.lowering.builder import Builder
-from workloads.lowering.classes import make_rounds
 from workloads.lowering.cli import main
 from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
 from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes, matrix_cells
+from workloads.lowering.rounds import make_rounds
 from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
 from workloads.models import load_model
 from workloads.schedules import build_schedule

@@ -1,4 +1,4 @@
-"""Forwards that share code: classes of equal shape, and how loops visit them."""
+"""Forwards that share code: classes of equal shape."""
 
 from __future__ import annotations
 
@@ -64,6 +64,8 @@ class ForwardClass:
     mix_varies: bool = False
     causal_rows: int = 0
     """Query rows of a group that sees no keys of the groups behind it; 0: all see all keys."""
+    end_test: bool = False
+    """Whether sampled tokens are compared with the one that ends a text."""
     separate: bool = False
     """Whether it sees none of those before it either."""
     tree: bool = False
@@ -154,7 +156,7 @@ def classify(forward: Forward, hlen: int) -> ForwardClass:
         sequences=forward.sequences, draws=forward.draws,
         drafts=min(forward.branches, forward.sequences) > 1, verified=forward.verified_rows,
         soft_rows=forward.soft_rows, soft_terms=forward.soft_terms,
-        causal_rows=forward.causal_rows, separate=forward.separate, tree=forward.tree,
+        end_test=forward.end_test, causal_rows=forward.causal_rows, separate=forward.separate, tree=forward.tree,
     )  # fmt: skip
 
 
@@ -251,52 +253,3 @@ def _merged(kinds: list[ForwardClass]) -> ForwardClass:
         rows_vary=len({kind.q_rows for kind in kinds}) > 1,
         head_varies=any(kind.head_varies for kind in kinds) or len({kind.head_rows for kind in kinds}) > 1,
     )
-
-
-@attrs.frozen
-class Rounds:
-    """A window of forwards as nested loops: rounds, and in each round every class in order, `trips` times.
-
-    `trips[round][class]`; `forwards` are in order of execution, and `kinds` their classes. A round never
-    spans two blocks of a diffusion schedule.
-    """
-
-    classes: tuple[ForwardClass, ...]
-    trips: tuple[tuple[int, ...], ...]
-    forwards: tuple[Forward, ...]
-    kinds: tuple[ForwardClass, ...]
-
-    @property
-    def positions(self) -> int:
-        """Rows that the KV cache of a sequence needs."""
-        ends = (first_row(f) + kind.q_rows for f, kind in zip(self.forwards, self.kinds, strict=True))
-        return max(*ends, *(f.kv_rows for f in self.forwards))
-
-    @property
-    def sequences(self) -> int:
-        """Sequences that there are at once at most."""
-        return max(kind.sequences for kind in self.classes)
-
-    def starts(self) -> list[int]:
-        """Index of the first forward of every round."""
-        out, index = [], 0
-        for trips in self.trips:
-            out.append(index)
-            index += sum(trips)
-        return out
-
-
-def make_rounds(forwards: Sequence[Forward], view: MachineView) -> Rounds:
-    """Group forwards into rounds."""
-    kinds = classify_all(forwards, view)
-    classes = list(dict.fromkeys(kinds))
-    rounds: list[list[int]] = []
-    last, block = -1, -1
-    for forward, kind in zip(forwards, kinds, strict=True):
-        index = classes.index(kind)
-        new_block = forward.block_index != block and forward.kind not in ("prefill", "decode")
-        if not rounds or index < last or new_block:
-            rounds.append([0] * len(classes))
-        rounds[-1][index] += 1
-        last, block = index, forward.block_index
-    return Rounds(tuple(classes), tuple(tuple(trips) for trips in rounds), tuple(forwards), tuple(kinds))

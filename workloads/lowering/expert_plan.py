@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from archsim.errors import WorkloadError
 from workloads.forwards import Forward
 from workloads.lowering.builder import Builder
-from workloads.lowering.classes import Rounds
 from workloads.lowering.context import A_EXPERTS, Cell, Mixture, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.memory import MatrixPlan
 from workloads.lowering.networks import Networks, refuse_networks
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.recording import read_recording
+from workloads.lowering.rounds import Rounds
 from workloads.lowering.routing import RoutingPlan, plan_routing
 from workloads.lowering.stages import Plan, expert_stage, layer_stage
 from workloads.lowering.tables import Tables, with_routing

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ForwardClass, Rounds
+from workloads.lowering.classes import ForwardClass
 from workloads.lowering.dims import Dims, KeysTooLong, ceil_div, round_up
 from workloads.lowering.operator_plan import all_rows, plan_operators
+from workloads.lowering.rounds import Rounds
 from workloads.lowering.vectors import MASKS, VectorPlan, plan_vectors
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workloads.lowering import rows
 from workloads.lowering.context import A_TABLES, LAYER_ROW, Cell, Context
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
+from workloads.lowering.end_test import emit_end_test
 from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.layers import emit_layers, layer_loop, layer_slots
@@ -51,6 +52,8 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
         sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
         if c.kind.mix_rows:
             make_soft(c, plan)
+    if c.kind.end_test:
+        emit_end_test(c, sampled)
     if c.kind.verified:
         emit_verify(c, sampled, token_pitch)
     if c.kind.drafts:

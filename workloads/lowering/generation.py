@@ -11,7 +11,7 @@ from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
 from workloads.forwards import Forward, Schedule, Window, evidence_notes, require_lowerable
 from workloads.lowering.builder import Builder
-from workloads.lowering.classes import ForwardClass, first_row, make_rounds
+from workloads.lowering.classes import ForwardClass, first_row
 from workloads.lowering.constants import emit_constants
 from workloads.lowering.context import (
     A_KEPT,
@@ -47,6 +47,7 @@ from workloads.lowering.networks import find_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.operator_plan import leading
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.rounds import make_rounds
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks
 from workloads.lowering.stability import STABILITY

@@ -12,11 +12,12 @@ import math
 import attrs
 
 from workloads.forwards import Forward
-from workloads.lowering.classes import ForwardClass, Rounds
+from workloads.lowering.classes import ForwardClass
 from workloads.lowering.dims import Dims, ceil_div
 from workloads.lowering.ideal_operators import operator_work
 from workloads.lowering.ideal_soft import soft_work
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.rounds import Rounds
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.shape import MLPS
 

@@ -21,9 +21,9 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.experts import Experts
-from workloads.lowering.classes import Rounds
 from workloads.lowering.dims import Dims
 from workloads.lowering.recording import Recording
+from workloads.lowering.rounds import Rounds
 from workloads.lowering.vectors import VectorPlan
 
 

@@ -102,4 +102,4 @@ class DaedalSchedule(Logged, ScheduleBase):
         canvas = Rows(0, self.prompt + length)
         head = Rows(self.prompt, length) if self.as_ == "ideal" else canvas
         place = Place(index, self.prompt + block * self.block, block, index)
-        return make_forward(place, "full", canvas, canvas.count, head=head, committed=committed)
+        return make_forward(place, "full", canvas, canvas.count, head=head, committed=committed, end_test=True)

@@ -66,7 +66,9 @@ class RhoEosSchedule(Logged, ScheduleBase):
             canvas = Rows(0, self.prompt + rows)
             place = Place(index, self.prompt + block * self.block, block, index)
             head = Rows(self.prompt, rows) if self.as_ == "ideal" else canvas
-            yield make_forward(place, "full", canvas, canvas.count, head=head, committed=count.committed)
+            yield make_forward(
+                place, "full", canvas, canvas.count, head=head, committed=count.committed, end_test=index < ADJUSTED
+            )
             change = self._change(index, rows, count)
             masked, rows, index = max(masked - count.committed + change, 0), rows + change, index + 1
         stream.finish()
