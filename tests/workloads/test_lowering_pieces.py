@@ -79,6 +79,24 @@ def test_long_prompts_from_left_to_right() -> None:
     np.testing.assert_allclose(logits_of(program, layout, weights, canvases), logits, atol=2e-3)
 
 
+@pytest.mark.slow
+def test_a_timed_run_leaves_the_same_memory() -> None:
+    schedule = build_schedule("llada", prompt=PROMPT, gen=BLOCK, block=BLOCK, steps=2, cache="dual")
+    program, layout = lower_with_layout(MODEL, schedule, view_of(NARROW), FLOAT_OPTIONS)
+    prompts = np.random.default_rng(5).integers(0, 63, (1, PROMPT))
+    canvases = np.concatenate([prompts, np.full((1, BLOCK), MODEL.mask_id)], axis=1)
+    dumps = []
+    for timed in (False, True):
+        state = archsim.new_state(program, NARROW, "fp32")
+        archsim.load_tensors(state, image(layout, random_weights(MODEL, 3), canvases))
+        if timed:
+            archsim.simulate(program, NARROW, values=state)
+        else:
+            archsim.execute(state)
+        dumps.append(archsim.dump_tensors(state))
+    assert all(np.array_equal(dumps[0][key], dumps[1][key], equal_nan=True) for key in dumps[0])
+
+
 def test_every_key_tile_is_fetched_once_for_each_group_of_heads() -> None:
     schedule = build_schedule("llada", prompt=PROMPT, gen=GEN, block=BLOCK, steps=4, cache="dual")
     made = lower(MODEL, schedule, view_of(NARROW), FLOAT_OPTIONS, Window(1, 2))
