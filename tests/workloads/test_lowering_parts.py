@@ -18,8 +18,9 @@ from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
 from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes, matrix_cells
+from workloads.lowering.memory import ring_depth
 from workloads.lowering.rounds import make_rounds
-from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, ring_depth, split_layer
+from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

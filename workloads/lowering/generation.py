@@ -31,9 +31,10 @@ from workloads.lowering.fit import fit_program
 from workloads.lowering.forward import emit_forward
 from workloads.lowering.head import sampling_plan
 from workloads.lowering.head_plans import head_plans, mix_parts
+from workloads.lowering.header import record, requirements
 from workloads.lowering.ideal import ideal_work
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import MachineView, matrix_bytes
+from workloads.lowering.machine_view import MachineView
 from workloads.lowering.memory import (
     Extent,
     MatrixPlan,
@@ -274,13 +275,15 @@ class _Generation:
                 "restream": self._restream(passes),
                 **({"routing": self.routing.describe(model.experts)} if self.routing and model.experts else {}),
             },
-            requires=self._requires(),
+            requires=requirements(
+                self.dims, options, self.matrix, self.hbm, self.vectors, words=self.tables.end, slots=self._slots()
+            ),
             seed=options.seed,
             formats={"weights": options.weights, "kv": options.kv, "activations": options.acts, "vector_hbm": "mxfp8"},
             block=max(forward.head_rows for forward in self.forwards),
             cores=view.cores,
             phases=tuple(self.b.phases),
-            forwards=tuple(_record(forward) for forward in self.forwards),
+            forwards=tuple(record(forward) for forward in self.forwards),
             int_mem=self.tables.images,
             gather_ids={"kind": "synthetic", "seed": options.seed, "vocab": model.vocab},
             regions=self.hbm.regions(),
@@ -307,35 +310,5 @@ class _Generation:
     def _restream(self, passes: dict[ForwardClass, tuple[int, int]]) -> dict[str, int]:
         return {kind.kind: groups * tiles for kind, (groups, tiles) in passes.items()}
 
-    def _requires(self) -> dict[str, object]:
-        view = self.dims.view
-        vectors = max(plan.needed for plan in self.vectors)
-        capacity = max(region["base"] + region["bytes"] for region in self.hbm.regions())
-        return {
-            "machine": view.name,
-            "cores": view.cores,
-            "core.mlen": view.mlen,
-            "core.vlen": view.vlen,
-            "core.blen": view.blen,
-            "core.hlen": view.hlen,
-            "matrix_sram.capacity": matrix_bytes(self.matrix.cells),
-            "vector_sram.capacity": self._vector_bytes(vectors),
-            "scalar_memory.int_words": self.tables.end,
-            "kv_engine.slots": self._slots(),
-            "memory.capacity": capacity,
-        }
-
-    def _vector_bytes(self, vectors: int) -> int:
-        """Sampling takes whatever is left, so that a program needs the memory it was planned for."""
-        spilled = self.options.logits == "spill"
-        return (self.dims.view.vector_vectors if spilled else vectors) * self.dims.view.vlen * 2
-
     def _slots(self) -> int:
         return 2 * self.networks.total * self.sequences * self.dims.kv.blocks if self.options.smoothed else 1
-
-
-def _record(forward: Forward) -> dict[str, Any]:
-    keys = ("kind", "q_rows", "kv_rows", "head_rows", "sampled_rows", "committed", "sequences")
-    fixed = forward.committed + forward.free_commits
-    committing = {} if forward.committing is None else {"committing": forward.committing}
-    return {**{key: getattr(forward, key) for key in keys}, "committed": fixed, **committing}

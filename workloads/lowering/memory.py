@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Tensors
@@ -15,13 +16,13 @@ from workloads.lowering.networks import Networks
 from workloads.lowering.operator_plan import kept_elements
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.stages import (
+    REST,
     Stage,
     expert_stage,
     head_stage,
     layer_stage,
     mix_stage,
     policy_stage,
-    ring_depth,
     split_layer,
 )
 from workloads.lowering.tiled import spill_elements
@@ -79,6 +80,40 @@ class MatrixPlan:
 
 PIECE_BUFFERS = 4
 """Two for pieces of keys and two of values; also for whole keys and values of several sequences."""
+
+
+def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
+    """Slots of the ring: as many as fit, but one that leaves few of them idle at the end of a stage.
+
+    A stage's tiles begin at slot 0; where its tile count is no multiple of the depth the slots left over
+    stand idle until the next stage. Raises WorkloadError where one n-tile does not fit.
+    """
+    need = max(gemm.k_tiles for stage in stages for gemm in stage.gemms)
+    prefix = _common_prefix(stages)
+    if prefix < need:
+        # Between the two sweeps of row tiles sizes may differ: plans know what leads there.
+        sorts = [tuple(stage for stage in stages if (stage.name == REST) == rest) for rest in (False, True)]
+        prefix = min(_common_prefix(sort) for sort in sorts if sort)
+    limit = min(room, prefix)
+    if limit < need:
+        found = f"room for {room} weight tiles in Matrix SRAM, {limit} of them usable"
+        raise WorkloadError(f"{where}: {found}; expected at least {need}")
+
+    def worth(depth: int) -> tuple[int, int]:
+        idle = max(round_up(stage.tiles, depth) - stage.tiles for stage in stages)
+        return depth - idle, depth
+
+    return max(range(need, limit + 1), key=worth)
+
+
+def _common_prefix(stages: tuple[Stage, ...]) -> int:
+    """Tiles at the start of every stage that have the same size: what may be fetched ahead blindly."""
+    count = 0
+    for sizes in zip(*(stage.sizes() for stage in stages), strict=False):
+        if len(set(sizes)) > 1:
+            break
+        count += 1
+    return count
 
 
 def with_pieces(dims: Dims, options: LoweringOptions, kinds: Sequence[ForwardClass]) -> Dims:

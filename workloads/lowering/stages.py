@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from archsim.errors import WorkloadError
 from workloads.lowering.dims import Columns, Dims, ceil_div, round_up
 
 LAYER, PROJECTIONS, REST, HEAD, POLICY, MIX, EXPERT = (
@@ -154,40 +153,6 @@ def mix_stage(dims: Dims, parts: int) -> Stage:
         size = (part + 1) * chunks // parts - part * chunks // parts
         gemms += [Gemm(f"mix{part}.{block}", hidden.width // blen, size, vlen * blen) for block in range(hidden.blocks)]
     return Stage(MIX, tuple(gemms))
-
-
-def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
-    """Slots of the ring: as many as fit, but one that leaves few of them idle at the end of a stage.
-
-    A stage's tiles begin at slot 0; where its tile count is no multiple of the depth the slots left over
-    stand idle until the next stage. Raises WorkloadError where one n-tile does not fit.
-    """
-    need = max(gemm.k_tiles for stage in stages for gemm in stage.gemms)
-    prefix = _common_prefix(stages)
-    if prefix < need:
-        # Between the two sweeps of row tiles sizes may differ: plans know what leads there.
-        sorts = [tuple(stage for stage in stages if (stage.name == REST) == rest) for rest in (False, True)]
-        prefix = min(_common_prefix(sort) for sort in sorts if sort)
-    limit = min(room, prefix)
-    if limit < need:
-        found = f"room for {room} weight tiles in Matrix SRAM, {limit} of them usable"
-        raise WorkloadError(f"{where}: {found}; expected at least {need}")
-
-    def worth(depth: int) -> tuple[int, int]:
-        idle = max(round_up(stage.tiles, depth) - stage.tiles for stage in stages)
-        return depth - idle, depth
-
-    return max(range(need, limit + 1), key=worth)
-
-
-def _common_prefix(stages: tuple[Stage, ...]) -> int:
-    """Tiles at the start of every stage that have the same size: what may be fetched ahead blindly."""
-    count = 0
-    for sizes in zip(*(stage.sizes() for stage in stages), strict=False):
-        if len(set(sizes)) > 1:
-            break
-        count += 1
-    return count
 
 
 @attrs.frozen
