@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from archsim.components.core import Core, CoreSite, bind_handlers, build_core
-from archsim.components.decode import Decoded, Formats, decode
+from archsim.components.decode import Decoded, decode
 from archsim.components.frontend import Barrier, FrontEnd
 from archsim.components.port import MemoryPort
 from archsim.components.replay import Replayer
 from archsim.errors import TraceError
+from archsim.isa.formats import Formats, format_named
+from archsim.isa.header_json import FORMAT_ROLES
 from archsim.isa.loops import match_loops
 from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
@@ -76,7 +78,7 @@ def build(
     memory = params.memory.build(smooth_refresh=replay is not None)
     network = Network(params.noc, params.cores, memory.channel_count, params.period_ps)
     config, costs = params.core_config(), params.cost_table()
-    formats = Formats(_formats(program, params))
+    formats = formats_of(program, params)
     barrier = Barrier(params.dispatch.barrier_cycles, params.period_ps)
     fronts: list[FrontEnd] = []
     cores, codes = [], []
@@ -174,10 +176,13 @@ def _check_images(program: Program, params: MachineParams) -> None:
         raise TraceError(f"{program.where}: {has}; the program's INT_MEM image has {longest}")
 
 
-def _formats(program: Program, params: MachineParams) -> dict[str, str]:
-    own = params.formats
-    names = {"weights": own.weights, "kv": own.kv, "activations": own.activations, "vector_hbm": own.vector_hbm}
-    return names | program.header.formats
+def formats_of(program: Program, params: MachineParams) -> Formats:
+    """The header's formats, and the machine's for roles that it does not name."""
+    named = {
+        role: format_named(program.header.formats.get(role, getattr(params.formats, role)), f"formats.{role}")
+        for role in FORMAT_ROLES
+    }
+    return Formats(**named)
 
 
 def _program_base(program: Program, params: MachineParams) -> int:

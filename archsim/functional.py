@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-from archsim.elaborate import check_requirements
-from archsim.isa.formats import format_named
+from archsim.elaborate import check_requirements, formats_of
 from archsim.isa.interpreter import interpret
 from archsim.isa.program import Program
 from archsim.isa.semantics.shape import Shape
@@ -30,13 +29,6 @@ def new_state(program: Program, params: MachineParams, acts: str = "bf16") -> Sy
 
 def value_shape(program: Program, params: MachineParams, acts: str) -> Shape:
     """What values need to know of the two."""
-    own, names = params.formats, program.header.formats
-
-    def fmt(role: str) -> str:
-        name = names.get(role, getattr(own, role))
-        assert isinstance(name, str)
-        return name
-
     core = params.core
     return Shape(
         mlen=core.mlen,
@@ -52,10 +44,7 @@ def value_shape(program: Program, params: MachineParams, acts: str) -> Shape:
         cores=params.cores,
         prefetch_v_rows=params.dma.prefetch_v_rows,
         store_v_rows=params.dma.store_v_rows,
-        weights=format_named(fmt("weights"), "formats.weights"),
-        kv=format_named(fmt("kv"), "formats.kv"),
-        activations=format_named(fmt("activations"), "formats.activations"),
-        vector_hbm=format_named(fmt("vector_hbm"), "formats.vector_hbm"),
+        formats=formats_of(program, params),
         accumulator=params.tensor.accumulator,
         acts=acts,
     )

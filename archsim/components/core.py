@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from archsim.components.decode import Decoded, Formats
+from archsim.components.decode import Decoded
 from archsim.components.dma import DmaEngine
 from archsim.components.fetch import InstructionFetch
 from archsim.components.frontend import Barrier, FrontEnd
@@ -30,6 +30,7 @@ from archsim.components.phases import PhaseLedger, PhaseTotals
 from archsim.components.port import MemoryPort
 from archsim.components.residency import Residency
 from archsim.components.unit import ExecutionUnit, ScalarUnit, TensorCore, VectorUnit
+from archsim.isa.formats import Formats
 from archsim.isa.program import Program
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Simulation

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from archsim.errors import TraceError
-from archsim.isa.formats import BY_CODE, Format, format_named
+from archsim.isa.formats import KV, KV_BY_CHANNEL, Format, Formats, by_channel
 from archsim.isa.loops import match_loops
 from archsim.isa.program import Instruction, Program
 from archsim.isa.timing.cost import Cost, CostEntry
@@ -39,6 +38,7 @@ class Decoded:
 
     __slots__ = (
         "busy",
+        "by_channel",
         "count",
         "handler",
         "heavy",
@@ -98,6 +98,8 @@ class Decoded:
         self.stream = _DMA_STREAM.get(self.mnemonic, 0)
         self.in_order = self.unit in ("tensor", "vector", "scalar")
         self.number_format: Format | None = None
+        self.by_channel = False
+        """A transfer whose scale blocks lie along channels."""
         self.jump = 0
         self.heavy = False
         """End of a loop whose body is long enough to be worth replaying."""
@@ -118,29 +120,6 @@ def _touch(word: str, named: dict[str, int]) -> Touch:
     return Touch(SPACE_INDEX[head[1]], head[0] == "w", named[register], shape, offset)
 
 
-class Formats:
-    """The number formats a program's transfers use, by role."""
-
-    def __init__(self, names: dict[str, str]) -> None:
-        self.weights = format_named(names["weights"], "formats.weights")
-        self.kv = format_named(names["kv"], "formats.kv")
-        self.vector = format_named(names["vector_hbm"], "formats.vector_hbm")
-
-    def select(self, decoded: Decoded) -> Format:
-        """Format that the precision operand of a transfer names; raises TraceError."""
-        precision = decoded.values[-1]
-        if decoded.mnemonic == "K_STORE":
-            return self.kv
-        if precision == 0:
-            return self.weights if decoded.mnemonic == "H_PREFETCH_M" else self.vector
-        if precision == 1:
-            return self.kv
-        if precision not in BY_CODE:
-            known = ", ".join(f"{code} {fmt.name}" for code, fmt in sorted(BY_CODE.items()))
-            raise TraceError(f"{decoded.place}: precision {precision}; expected 0 default, 1 KV, {known}")
-        return BY_CODE[precision]
-
-
 def decode(
     program: Program, costs: dict[str, CostEntry], formats: Formats, instructions_per_line: int, replay_body: int
 ) -> list[Decoded]:
@@ -153,9 +132,10 @@ def decode(
     ]
     for item in code:
         if item.mnemonic in ("H_PREFETCH_M", "H_PREFETCH_V", "H_STORE_V", "H_GATHER_V", "K_STORE"):
-            item.number_format = formats.select(item)
+            item.number_format = formats.of(item.mnemonic, item.values, item.place)
+            item.by_channel = by_channel(item.mnemonic, item.values)
         if item.mnemonic == "H_PREFETCH_M":
-            item.stream = 1 if item.values[-1] == 1 else 0
+            item.stream = 1 if item.values[-1] in (KV, KV_BY_CHANNEL) else 0
     for start, end in match_loops(program.instructions, program.where).items():
         code[start].jump, code[end].jump = end + 1, start + 1
         code[end].heavy = end - start > replay_body

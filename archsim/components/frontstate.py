@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from archsim.components.decode import SPACE_NAMES, Decoded, Formats
+from archsim.components.decode import SPACE_NAMES, Decoded
 from archsim.components.fetch import InstructionFetch
 from archsim.components.operation import Operation
 from archsim.components.params import CoreParams
@@ -14,6 +14,7 @@ from archsim.components.phases import PhaseLedger, PhaseRun
 from archsim.components.residency import Residency
 from archsim.components.scoreboard import SPACES, SpaceBoard
 from archsim.errors import MemoryFault, ProgramFault
+from archsim.isa.formats import Formats
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Component, Event
 from archsim.kernel.snapshot import Visitor

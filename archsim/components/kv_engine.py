@@ -12,7 +12,10 @@ from archsim.kernel.snapshot import Visitor
 
 @attrs.define(eq=False, kw_only=True)
 class KvEngine(ExecutionUnit):
-    """One row a cycle through calibration, quantisation or folding; stores go on to HBM."""
+    """One row a cycle through calibration, quantisation or folding; stores go on to HBM.
+
+    A store that replaces parts of scale blocks reads them first, and holds the engine meanwhile.
+    """
 
     memory: MemoryPort
     store_ps: int
@@ -30,13 +33,16 @@ class KvEngine(ExecutionUnit):
         if transfer is None:
             super().start(operation, start)
             return
-        end = start + operation.cycles * self.period_ps
+        begin = start
+        if transfer.merged:
+            begin, _ = self.memory.read(start, transfer.merged)
+        end = begin + operation.cycles * self.period_ps
         self.free_ps = end
         self.busy_ps += end - start
         self.operations += 1
-        self.port_a.take(start, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
+        self.port_a.take(begin, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
         # Bytes leave as rows are quantised, so the network sees them from the first row on.
-        finish, operation.cause = self.memory.write(start + self.store_ps, transfer.extents)
+        finish, operation.cause = self.memory.write(begin + self.store_ps, transfer.extents)
         self.stored_bytes += transfer.nbytes
         self.watch(operation, start, end)
         operation.started(max(finish, end + self.store_ps))

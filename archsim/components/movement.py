@@ -10,7 +10,7 @@ from archsim.components.operation import Operation
 from archsim.components.touches import IDS, REMOTE
 from archsim.components.transfer import Transfer
 from archsim.errors import MemoryFault, ProgramFault
-from archsim.isa.formats import Format
+from archsim.isa.formats import Format, channel_groups
 
 Extents = list[tuple[int, int]]
 
@@ -27,7 +27,7 @@ def _extents(front: FrontEnd, decoded: Decoded, base: int, offset: int, rows: in
         if rows > 1 and pitch % fmt.block:
             raise _off_block(front, decoded, "stride", pitch, fmt)
         scales = base + front.scale
-        extents += [(scales + element // fmt.block, fmt.scale_bytes(width)) for element in elements]
+        extents += [(scales + fmt.scale_bytes(element), fmt.scale_bytes(width)) for element in elements]
     return extents
 
 
@@ -49,13 +49,15 @@ def _touch_hbm(front: FrontEnd, decoded: Decoded, operation: Operation, transfer
     for low, size in transfer.extents:
         if low + size > limit:
             raise front.out_of_range(decoded, 4, low, low + size)
-    # Scales lie where their codes lie, so the codes' range stands for both.
-    codes = transfer.extents[: len(transfer.extents) // 2] if fmt.block else transfer.extents
-    low, high = codes[0][0], codes[-1][0] + codes[-1][1]
     if front.log is not None:
         front.log.extend([(4, address, size, transfer.write) for address, size in transfer.extents])
+        front.log.extend([(4, address, size, False) for address, size in transfer.merged])
     touch = board.write if transfer.write else board.read
-    touch(low, high, operation, front.time_ps)
+    extents, now_ps = transfer.extents, front.time_ps
+    last = len(extents) // 2 - 1 if fmt.block else -1
+    touch(extents[0][0], extents[last][0] + extents[last][1], operation, now_ps)
+    if fmt.block:
+        touch(extents[last + 1][0], extents[-1][0] + extents[-1][1], operation, now_ps)
     totals = front.phase.totals
     if transfer.write:
         totals.hbm_write_bytes += transfer.nbytes
@@ -89,11 +91,29 @@ def _prefetch_matrix(front: FrontEnd, decoded: Decoded, operation: Operation) ->
     elements = front.fetch_elements or geometry.mlen * (geometry.hlen if decoded.stream else geometry.blen)
     offset = _offset(front, decoded, source, fmt)
     pitch = front.stride if strided else elements
-    extents = _extents(front, decoded, front.bases[base], offset, front.fetch_tiles, elements, pitch)
+    if decoded.by_channel:
+        offsets = [offset + index * pitch for index in range(front.fetch_tiles)]
+        extents = _channel_tiles(front, decoded, front.bases[base], offsets, elements)
+    else:
+        extents = _extents(front, decoded, front.bases[base], offset, front.fetch_tiles, elements, pitch)
     transfer = Transfer(extents, False, sum(size for _, size in extents), 0)
     operation.transfer = transfer
     enter(front, decoded, operation)
     _touch_hbm(front, decoded, operation, transfer, fmt)
+
+
+def _channel_tiles(front: FrontEnd, decoded: Decoded, base: int, offsets: list[int], elements: int) -> Extents:
+    """Codes of cache tiles, then their scales by channel: those of a group of rows come whole."""
+    fmt = decoded.number_format
+    assert fmt is not None
+    group = fmt.block * min(front.geometry.vlen, front.stride or front.geometry.vlen)
+    for offset in offsets:
+        if not fmt.asymmetric or offset % group:
+            expected = f"the first of {fmt.block} rows in a format with zero points"
+            raise MemoryFault(f"{front.path}: {decoded.place}: HBM element {offset} in {fmt.name}; expected {expected}")
+    scales, size = base + front.scale, fmt.scale_bytes(-(-elements // group) * group)
+    codes = [(base + offset * fmt.bits // 8, fmt.code_bytes(elements)) for offset in offsets]
+    return codes + [(scales + fmt.scale_bytes(offset), size) for offset in offsets]
 
 
 @queued
@@ -137,6 +157,9 @@ def _gather(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     codes = extents[::2] if fmt.block else extents
     first, last = min(codes), max(codes)
     front.boards[4].read(first[0], last[0] + last[1], operation, front.time_ps)
+    if fmt.block:
+        first, last = min(extents[1::2]), max(extents[1::2])
+        front.boards[4].read(first[0], last[0] + last[1], operation, front.time_ps)
     front.phase.totals.hbm_read_bytes += transfer.nbytes
     for start, size in extents:
         if start + size > front.limits[4]:
@@ -186,9 +209,42 @@ def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int
     target, _, base, _, _ = decoded.values
     width = min(front.geometry.vlen, front.stride or front.geometry.vlen)
     offset = _offset(front, decoded, target, fmt)
-    extents = _extents(front, decoded, front.bases[base], offset, rows, width, front.stride or width)
-    operation.transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
-    _touch_hbm(front, decoded, operation, operation.transfer, fmt)
+    if decoded.by_channel:
+        operation.transfer = transfer = _channel_groups(front, decoded, operation, offset, rows, width)
+    else:
+        extents = _extents(front, decoded, front.bases[base], offset, rows, width, front.stride or width)
+        operation.transfer = transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
+    _touch_hbm(front, decoded, operation, transfer, fmt)
+
+
+def _channel_groups(
+    front: FrontEnd, decoded: Decoded, operation: Operation, offset: int, rows: int, width: int
+) -> Transfer:
+    """A store by channels: whole groups of rows, and those that it replaces in part are read first.
+
+    The rows pass the engine twice, for their range and for their codes, and so do those that were there.
+    """
+    fmt, base = decoded.number_format, front.bases[decoded.values[2]]
+    assert fmt is not None
+    groups = channel_groups(offset, rows, width, front.stride, fmt)
+    if isinstance(groups, str):
+        raise ProgramFault(f"{front.path}: {decoded.place}: {groups}")
+    whole, partial = groups
+    extents = _group_extents(front, base, whole, width, fmt)
+    merged = [extent for group in partial for extent in _group_extents(front, base, group, width, fmt)]
+    passes = 2 * len(whole) * fmt.block
+    operation.latency += (passes - rows) * decoded.interval
+    operation.cycles = passes * decoded.interval
+    operation.rows_a = 2 * rows
+    front.phase.totals.hbm_read_bytes += sum(size for _, size in merged)
+    return Transfer(extents, True, sum(size for _, size in extents), 0, merged=merged)
+
+
+def _group_extents(front: FrontEnd, base: int, groups: range, width: int, fmt: Format) -> Extents:
+    """Byte ranges of whole groups of rows: codes, then scales."""
+    first, count = groups.start * fmt.block * width, len(groups) * fmt.block * width
+    codes = base + first * fmt.bits // 8, fmt.code_bytes(count)
+    return [codes, (base + front.scale + fmt.scale_bytes(first), fmt.scale_bytes(count))]
 
 
 def _rows_high(front: FrontEnd, low: int) -> int:

@@ -132,7 +132,7 @@ _EXTENSIONS = [
     ("N_PUT", 0x21, "rd:gp rs1:gp rs2:gp add:flag=0", "net", "0", "rV:rs1:rows", "transfer.put", "rows of Vector[rs1] to Vector[rd] of core rs2 (add: added on arrival); counts one receipt there"),
     ("N_WAIT", 0x22, "rs1:gp", "front", "1", "", "front.nothing", "wait for rs1 receipts since the last N_WAIT"),
     ("K_CALIB", 0x28, "rs1:gp rs2:gp first:flag=0", "kv", "1", "rV:rs1:rows wS:rs2:slot", "kv.calibrate", "running per-channel absmax of rows into scale slot rs2 (first: start anew)"),
-    ("K_STORE", 0x29, "rs1:gp rs2:gp rs3:a rs4:gp scheme:flag=2", "kv", "1", "rV:rs2:rows rS:rs4:slot wH:rs1:kv_rows", "kv.store_rows", "quantise rows at Vector[rs2] by scale slot rs4 (0 none, 1 round to nearest, 2 smoothed) and store at a + rs1"),
+    ("K_STORE", 0x29, "rs1:gp rs2:gp rs3:a rs4:gp scheme:flag=2", "kv", "1", "rV:rs2:rows rS:rs4:slot wH:rs1:kv_rows", "kv.store_rows", "quantise rows at Vector[rs2] by scale slot rs4 (0 none, 1 round to nearest, 2 smoothed, 3 scales by channel) and store at a + rs1"),
     ("K_FOLD", 0x2A, "rd:gp rs1:gp rs2:gp", "kv", "1", "rV:rs1:rows rS:rs2:slot wV:rd:rows", "kv.fold", "Vector[rd] = Vector[rs1] times the scales of slot rs2"),
 ]
 

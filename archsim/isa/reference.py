@@ -49,6 +49,8 @@ above the last operand are zero, and code 0 is no instruction.
 
 The `precision` operand of `H_` instructions: 0 is the program's weight format (`H_PREFETCH_M`) or
 activation format, 1 its KV format; a format by number is {formats}.
+8, of `H_PREFETCH_M`, is the KV format with scale blocks of 32 rows along the channels, as scheme 3 of `K_STORE` writes
+them.
 
 ## Columns
 

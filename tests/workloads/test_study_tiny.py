@@ -24,7 +24,7 @@ from workloads.tiny.reference import Reference, generate
 from workloads.tiny.tasks import ANSWER, MASK, PROMPT
 
 
-@pytest.mark.parametrize(("scheme", "gain"), [("static", 1), ("hadamard", 1), ("rtn", 1), ("baos", 32)])
+@pytest.mark.parametrize(("scheme", "gain"), [("static", 1), ("hadamard", 1), ("rtn", 1), ("baos", 32), ("kivi", 32)])
 def test_schemes_of_programs_are_those_of_the_reference(scheme: str, gain: int) -> None:
     """Untrained weights, whose largest logits are far apart, through a program with two warm steps."""
     checkpoint = with_outliers(random_checkpoint(2), gain=gain)

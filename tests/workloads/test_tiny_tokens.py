@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from workloads.tiny.tasks import MASK
 
 MX = LoweringOptions(weights="mxint8", kv="mxint8", acts="mxint8", kv_scheme="rtn")
 BAOS = LoweringOptions(weights="mxint8", kv="mxint4", acts="mxint8", kv_scheme="baos")
+KIVI = LoweringOptions(weights="mxint8", kv="int4_asymmetric", acts="mxint8", kv_scheme="kivi")
 BF16 = LoweringOptions(weights="bf16", kv="bf16", acts="bf16", logits_format="bf16", kv_scheme="none")
 
 
@@ -42,7 +44,7 @@ def test_tokens_of_untrained_weights_in_fp32(untrained: Checkpoint, cache: str) 
     agree(untrained, Run(cache=cache, batch=4), FLOAT_OPTIONS, "fp32", 4)
 
 
-@pytest.mark.parametrize("options", [MX, BAOS, BF16], ids=["mx", "baos", "bf16"])
+@pytest.mark.parametrize("options", [MX, BAOS, KIVI, BF16], ids=["mx", "baos", "kivi", "bf16"])
 def test_tokens_of_untrained_weights_in_few_bits(untrained: Checkpoint, options: LoweringOptions) -> None:
     agree(untrained, Run(cache="dual", batch=4), options, "bf16", 4)
 
@@ -51,13 +53,14 @@ def test_tokens_where_lengths_fill_no_tile_and_steps_commit_several(untrained: C
     """45 positions are two key tiles, of which the second holds 13; 5 tokens in 2 steps are 3 and 2."""
     run = Run(prompt=35, gen=10, block=5, steps=4, cache="prefix", batch=3)
     agree(untrained, run, FLOAT_OPTIONS, "fp32", 4)
+    agree(untrained, run, attrs.evolve(FLOAT_OPTIONS, kv="int4_asymmetric", kv_scheme="kivi"), "fp32", 3)
 
 
 def test_formats_make_a_difference(untrained: Checkpoint) -> None:
     """The comparisons above would notice if a format were ignored."""
     logits = []
     ids = prompts(2)
-    for numerics in (FLOAT, *(numerics_of(options, "bf16") for options in (MX, BAOS, BF16))):
+    for numerics in (FLOAT, *(numerics_of(options, "bf16") for options in (MX, BAOS, KIVI, BF16))):
         logits.append(Reference(fold(untrained), numerics).forward(ids, 0, slice(0, 16)))
     for index, one in enumerate(logits):
         for other in logits[:index]:

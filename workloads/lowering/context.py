@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import attrs
 
+from archsim.errors import WorkloadError
 from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.dims import Dims
@@ -356,6 +357,14 @@ class Context:
             self.b.load(register, cell)
             self.b.add(register, extra)
             yield register
+
+    def tile_precision(self, *, value: bool) -> int:
+        """H_PREFETCH_M's precision operand for tiles of keys or values; raises WorkloadError where tiles cut scales."""
+        fmt, view = self.options.kv_format, self.dims.view
+        if fmt.asymmetric and (view.hlen % fmt.block or self.kind.key_block % fmt.block):
+            found = f"machine {view.name}: key tiles of {view.hlen} positions, key blocks of {self.kind.key_block}"
+            raise WorkloadError(f"{found}; expected multiples of the {fmt.block} that share scales by channel")
+        return self.options.tile_precision(value=value)
 
     def kv_offset(self, value: bool, sequence: int, group: int) -> int:
         """Element offset of a slab of the layer's KV cache: [K|V][sequence][KV group][position][lane]."""

@@ -25,11 +25,13 @@ def _coprime(left: int, right: int) -> bool:
     return left == 1
 
 
-def load_blocks(c: Context, slab: int, shift: int, cell: int, tile_cells: int) -> None:
-    """Load as many key blocks as the class sees, from element `slab` of the cache, to key tiles from `cell` on.
+def load_blocks(c: Context, slab: int, shift: int, tiles: tuple[int, int], precision: int) -> None:
+    """Load as many key blocks as the class sees, from element `slab` of the cache.
 
-    `shift` is where in the list of blocks this query tile's begin.
+    `shift` is where in the list of blocks this query tile's begin; `tiles` the cell of the first key tile and the cells
+    of each.
     """
+    cell, tile_cells = tiles
     b, width, hlen, block = c.b, c.dims.kv.width, c.dims.view.hlen, c.kind.key_block
     with b.reg() as source, b.reg() as base:
         b.load(base, Cell.KV_READ)
@@ -39,9 +41,8 @@ def load_blocks(c: Context, slab: int, shift: int, cell: int, tile_cells: int) -
             b.load(source, c.block_list + (index + shift) % c.blocks)
             b.emit("S_MUL_INT", source, source, b.const(width))
             b.emit("S_ADD_INT", source, source, base)
-            tiles = max(rows // hlen, 1)
-            b.m_fetch(tiles, min(rows, hlen) * width)
-            b.emit("H_PREFETCH_M", b.const(cell + start // hlen * tile_cells), source, A_KV, 0, 1)
+            b.m_fetch(max(rows // hlen, 1), min(rows, hlen) * width)
+            b.emit("H_PREFETCH_M", b.const(cell + start // hlen * tile_cells), source, A_KV, 0, precision)
 
 
 def choose_blocks(c: Context, scores: int, statistics: int, rows: int, tiles: int) -> None:

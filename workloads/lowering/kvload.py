@@ -78,11 +78,11 @@ class KvLoader:
     def _load(self, item: Item, cell: int) -> None:
         c = self.c
         b, width = c.b, c.dims.kv.width
-        tile = c.dims.view.hlen * width
+        tile, precision = c.dims.view.hlen * width, c.tile_precision(value=item.value)
         slab = c.kv_offset(item.value, item.sequence, c.dims.kv_group(item.group))
         if c.kind.key_block:
             shift = item.group + (c.first_row + item.unit) // c.dims.view.blen
-            load_blocks(c, slab, shift, cell, self._tile_cells)
+            load_blocks(c, slab, shift, (cell, self._tile_cells), precision)
             return
         with c.offset(Cell.KV_READ, slab) as source:
             for index in range(c.kind.key_tiles):
@@ -93,7 +93,7 @@ class KvLoader:
                     b.m_fetch(1, c.kind.tail * width)
                 else:
                     b.m_fetch(1, tile)
-                b.emit("H_PREFETCH_M", b.const(cell + index * self._tile_cells), source, A_KV, 0, 1)
+                b.emit("H_PREFETCH_M", b.const(cell + index * self._tile_cells), source, A_KV, 0, precision)
                 if not last:
                     b.add(source, tile)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import attrs
 
 from archsim.errors import WorkloadError
-from archsim.isa.formats import FORMATS, Format
+from archsim.isa.formats import BY_CHANNEL, FORMATS, KV, KV_BY_CHANNEL, Format
 from workloads.lowering.sampling_variant import GREEDY, SamplingVariant
 
-KV_SCHEMES = {"none": 0, "rtn": 1, "hadamard": 1, "baos": 2, "static": 2}
-"""Quantisation of the KV cache, as K_STORE's scheme operand."""
+KV_SCHEMES = {"none": 0, "rtn": 1, "hadamard": 1, "baos": 2, "static": 2, "kivi": 1}
+"""Quantisation of the KV cache, as K_STORE's scheme operand; `kivi` has another one for keys."""
 LOGITS = ("spill", "onchip", "online")
 ROPE_CACHE = ("post", "pre")
 
@@ -36,10 +36,15 @@ class LoweringOptions:
     """File of recorded choices of experts; None: drawn from `routing_seed`, every expert as likely."""
 
     def __attrs_post_init__(self) -> None:
-        for name in ("weights", "kv", "acts", "logits_format"):
-            self._one_of(name, tuple(FORMATS))
+        self._one_of("kv", tuple(FORMATS))
+        for name in ("weights", "acts", "logits_format"):
+            self._one_of(name, tuple(name for name, fmt in FORMATS.items() if not fmt.asymmetric))
         self._one_of("tables", tuple(name for name, fmt in FORMATS.items() if not fmt.block))
         self._one_of("kv_scheme", tuple(KV_SCHEMES))
+        asymmetric = self.kv_format.asymmetric
+        if asymmetric is not (self.kv_scheme == "kivi"):
+            wanted = ", ".join(name for name, fmt in FORMATS.items() if fmt.asymmetric is not asymmetric)
+            raise WorkloadError(f"option kv: {self.kv!r} with kv-scheme {self.kv_scheme}; expected {wanted}")
         self._one_of("logits", LOGITS)
         self._one_of("rope_cache", ROPE_CACHE)
         if self.sampling.chunk and self.logits != "spill":
@@ -72,6 +77,14 @@ class LoweringOptions:
     def logit_format(self) -> Format:
         """Format of spilled logits."""
         return FORMATS[self.logits_format]
+
+    def store_scheme(self, *, value: bool) -> int:
+        """K_STORE's scheme operand for keys or values."""
+        return BY_CHANNEL if self.kv_scheme == "kivi" and not value else KV_SCHEMES[self.kv_scheme]
+
+    def tile_precision(self, *, value: bool) -> int:
+        """H_PREFETCH_M's precision operand for tiles of keys or values."""
+        return KV_BY_CHANNEL if self.store_scheme(value=value) == BY_CHANNEL else KV
 
     @property
     def smoothed(self) -> bool:

@@ -114,7 +114,7 @@ class _Pieces:
 
     def _fetch(self, cell: int, source: int, tiles: int, *, last: bool) -> None:
         """Fetch a piece's keys to the cell in a register, its values two buffers on; move `source` behind them."""
-        b, kind = self.b, self.c.kind
+        c, b, kind = self.c, self.b, self.c.kind
         whole = last and self.tiles == kind.key_tiles
         with b.reg() as target, b.reg() as values, b.reg() as slot:
             b.emit("S_ADD_INT", target, cell, 0)
@@ -124,13 +124,13 @@ class _Pieces:
                         b.load(elements, Cell.TAIL)
                         b.fetch_elements(elements)
                 elif whole and tile == tiles - 1 and kind.tail:
-                    b.m_fetch(1, kind.tail * self.c.dims.kv.width)
+                    b.m_fetch(1, kind.tail * c.dims.kv.width)
                 else:
                     b.m_fetch(1, self.tile_elements)
-                b.emit("H_PREFETCH_M", target, source, A_KV, 0, 1)
+                b.emit("H_PREFETCH_M", target, source, A_KV, 0, c.tile_precision(value=False))
                 b.emit("S_ADD_INT", values, source, b.const(self.to_values))
                 b.emit("S_ADD_INT", slot, target, b.const(2 * self.run))
-                b.emit("H_PREFETCH_M", slot, values, A_KV, 0, 1)
+                b.emit("H_PREFETCH_M", slot, values, A_KV, 0, c.tile_precision(value=True))
                 b.add(source, self.tile_elements)
                 if tile < tiles - 1:
                     b.add(target, self.tile_cells)

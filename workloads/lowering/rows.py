@@ -5,7 +5,6 @@ from __future__ import annotations
 from workloads.lowering.builder import Builder, Count, Word
 from workloads.lowering.context import A_KV, A_TABLES, F_EPSILON, F_HEAD, Cell, Context
 from workloads.lowering.dims import ceil_div
-from workloads.lowering.options import KV_SCHEMES
 
 _MEAN, _EPSILON = 1, 2
 
@@ -61,7 +60,7 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
     b, rows = c.b, c.kind.q_rows
     b.v_rows(c.query_rows)
     b.stride(c.dims.kv.width)
-    scheme = KV_SCHEMES[c.options.kv_scheme]
+    scheme = c.options.store_scheme(value=value)
     renews = calibrates(c)
     if c.options.rotated:
         turn(c, source, c.all_rows)
@@ -75,15 +74,14 @@ def store_kv(c: Context, source: int, value: bool, kv_group: int) -> None:
             if renews:
                 calibrate(c, place, slot, c.query_rows)
             if c.listed is not None:
-                _store_listed(c, c.listed.positions, place, (slot, target))
+                _store_listed(c, c.listed.positions, place, (slot, target), scheme)
                 continue
             b.emit("K_STORE", target, c.v(place), A_KV, slot, scheme)
 
 
-def _store_listed(c: Context, positions: int, source: int, registers: tuple[int, int]) -> None:
+def _store_listed(c: Context, positions: int, source: int, registers: tuple[int, int], scheme: int) -> None:
     """Store rows that stand anywhere: one by one, and what is a run as one; `registers`: slot, first K or V row."""
     b, vlen, width = c.b, c.dims.view.vlen, c.dims.kv.width
-    scheme = KV_SCHEMES[c.options.kv_scheme]
     slot, target = registers
     with b.reg(positions) as place, b.reg(source * vlen) as row, b.reg() as offset:
         for rows, trips in ((1, Word(Cell.LOOSE)), (Word(Cell.RUN), Word(Cell.RUNS))):

@@ -22,7 +22,6 @@ from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, Cell, Context, T
 from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.mixture import mixture as route
-from workloads.lowering.options import KV_SCHEMES
 from workloads.lowering.stages import Plan, split_layer
 from workloads.lowering.vectors import VectorPlan, plan_vectors
 
@@ -200,7 +199,7 @@ def _store_tile(c: Context, source: int, value: bool, kv_group: int) -> None:
         b.load(row, Cell.ROW)
         b.emit("S_MUL_INT", row, row, b.const(c.dims.kv.width))
         b.emit("S_ADD_INT", target, target, row)
-        b.emit("K_STORE", target, c.v(source), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
+        b.emit("K_STORE", target, c.v(source), A_KV, slot, c.options.store_scheme(value=value))
 
 
 def _requantise(c: Context) -> None:
@@ -222,7 +221,7 @@ def _requantise(c: Context) -> None:
                 c.offset(Cell.KV_WRITE, c.kv_offset(value, 0, kv_group)) as target,
             ):
                 rows.calibrate(c, c.vectors.query, slot, tiling.full)
-                b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
+                b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, c.options.store_scheme(value=value))
 
 
 def _requantise_parts(c: Context, kv_group: int, value: bool) -> None:
@@ -241,7 +240,7 @@ def _requantise_parts(c: Context, kv_group: int, value: bool) -> None:
                 b.emit("H_PREFETCH_V", c.v(c.vectors.query), spilled, A_SPILL, 0, c.table_precision)
                 b.v_rows(count)
                 if stores:
-                    b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, KV_SCHEMES[c.options.kv_scheme])
+                    b.emit("K_STORE", target, c.v(c.vectors.query), A_KV, slot, c.options.store_scheme(value=value))
                     b.add(target, count * width)
                 else:
                     rows.calibrate(c, c.vectors.query, slot, count, first=start == 0)

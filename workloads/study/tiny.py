@@ -24,6 +24,9 @@ CHECKED: dict[str, tuple[LoweringOptions, str]] = {
     "bf16": (PLAIN, "bf16"),
     "mxint8": (LoweringOptions(weights="mxint8", kv="mxint8", acts="mxint8", kv_scheme="rtn"), "bf16"),
     "mxint8, KV mxint4 baos": (LoweringOptions(weights="mxint8", kv="mxint4", acts="mxint8"), "bf16"),
+    "mxint8, KV kivi": (
+        LoweringOptions(weights="mxint8", kv="int4_asymmetric", acts="mxint8", kv_scheme="kivi"), "bf16"
+    ),
 }
 """Formats whose programs are compared with the reference: options, and format of values on chip."""
 ULPS = 4
@@ -55,28 +58,25 @@ def reference_run(
 
 @attrs.frozen(kw_only=True)
 class KvRow:
-    """One scheme on one variant; accuracies and cycles by cache policy, cycles None where there is no program."""
+    """One scheme on one variant; accuracies and cycles by cache policy."""
 
     variant: str
     scheme: str
     kv_bytes: int
     """Of a sequence's cache: codes, shared scales, channel factors."""
     exact: tuple[float, ...]
-    cycles: tuple[float | None, ...]
+    cycles: tuple[float, ...]
 
 
 def kv_study(count: int, seed: int, *, programs: bool) -> Iterator[KvRow]:
-    """Every scheme on both variants; values by `programs`, else by the reference, which is as exact and quicker.
-
-    KIVI-style storage has no instructions: the reference alone computes it.
-    """
+    """Every scheme on both variants; values by `programs`, else by the reference, which is as exact and quicker."""
     prompts, answers = prompts_and_answers(count, seed)
     cycles = {scheme: tuple(cycles_per_step(kv_options(scheme), cache) for cache in CACHES) for scheme in KV_SCHEMES}
     for variant, checkpoint in variants().items():
         for scheme in METHODS:
             exact = []
             for cache in CACHES:
-                if programs and scheme in KV_SCHEMES:
+                if programs:
                     run = Run(cache=cache, batch=min(BATCH, count))
                     canvas = run_program(checkpoint, prompts, run, kv_options(scheme), chip="bf16")
                 else:
@@ -85,13 +85,13 @@ def kv_study(count: int, seed: int, *, programs: bool) -> Iterator[KvRow]:
                 exact.append(float((canvas[:, PROMPT:] == answers).all(axis=1).mean()))
             yield KvRow(
                 variant=variant, scheme=scheme, kv_bytes=kv_bytes(checkpoint, scheme), exact=tuple(exact),
-                cycles=cycles.get(scheme, (None,) * len(CACHES)),
+                cycles=cycles[scheme],
             )  # fmt: skip
 
 
 def kv_options(scheme: str) -> LoweringOptions:
     """BF16 but for the KV cache."""
-    return attrs.evolve(PLAIN, kv="bf16" if scheme == "none" else "mxint4", kv_scheme=scheme)
+    return attrs.evolve(PLAIN, kv={"none": "bf16", "kivi": "int4_asymmetric"}.get(scheme, "mxint4"), kv_scheme=scheme)
 
 
 def kv_bytes(checkpoint: Checkpoint, scheme: str) -> int:

@@ -28,7 +28,7 @@ def kv_lines(count: int, seed: int, *, programs: bool) -> Iterator[str]:
     yield f"{'model':<12}{'scheme':<9}{'bytes':>7}{caches}  {caches}"
     for row in kv_study(count, seed, programs=programs):
         exact = "".join(f"{100 * value:>8.1f}" for value in row.exact)
-        cycles = "".join("       -" if value is None else f"{value:>8.0f}" for value in row.cycles)
+        cycles = "".join(f"{value:>8.0f}" for value in row.cycles)
         yield f"{row.variant:<12}{row.scheme:<9}{row.kv_bytes:>7}{exact}  {cycles}"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsim.isa.semantics.methods import METHODS, Method
-from archsim.isa.semantics.numbers import NUMBERS, Reals, round_trip
+from archsim.isa.semantics.numbers import BLOCK, NUMBERS, Reals, round_trip
 from archsim.isa.semantics.smoothing import Scheme, Smoothing, calibrate, fold_output, fold_query, load, rotate, store
 from workloads.tiny.checkpoint import HEAD_DIM, NORM_EPS, ROPE_THETA, Checkpoint
 from workloads.tiny.tasks import MASK
@@ -48,6 +48,8 @@ def stored_as(number: str, scheme: str) -> Method | None:
     """Keys and values in the format, by a scheme of the lowering; None for fp32."""
     if number == "fp32":
         return None
+    if scheme == "kivi":
+        return METHODS[scheme]
     both = attrs.evolve(METHODS[scheme].k, number=number)
     return Method(k=both, v=both, about=f"{scheme} {number}")
 
@@ -66,13 +68,11 @@ class Store:
     """Rounds values to what is kept between operations."""
     smoothing: Smoothing | None = None
     rows: Reals = attrs.field(factory=lambda: np.zeros(0))
-    exact: Floats = attrs.field(factory=lambda: np.zeros(0, np.float32))
-    """Rows before storage, where groups of rows are stored together."""
 
     def write(self, rows: Floats, start: int, *, whole: bool) -> None:
         """Store rows from position `start` on; `whole`: they are all there are, and factors are taken anew."""
-        if self.scheme is not None and self.scheme.by_token:
-            rows, start, whole = self._all_rows(rows, start, whole=whole), 0, True
+        if self.scheme is not None and self.scheme.by_token and not whole:
+            rows, start = self._groups(rows, start)
         if self.scheme is None:
             kept: Reals = rows.astype(np.float64)
         else:
@@ -83,19 +83,20 @@ class Store:
             if whole and (self.smoothing is None or self.scheme.calibrated != "once"):
                 self.smoothing = calibrate(wide, plain)
             assert self.smoothing is not None
-            kept = load(store(wide, plain, self.smoothing), plain)
+            # Codes times scales are exact in float32; with zero points they are rounded to it.
+            kept = load(store(wide, plain, self.smoothing), plain).astype(np.float32).astype(np.float64)
         if whole:
             self.rows = kept
         else:
             self.rows[:, :, start : start + rows.shape[2]] = kept
 
-    def _all_rows(self, rows: Floats, start: int, *, whole: bool) -> Floats:
-        """All rows as they are now: a group along positions is stored anew when one of its rows changes."""
-        if whole:
-            self.exact = rows.copy()
-        else:
-            self.exact[:, :, start : start + rows.shape[2]] = rows
-        return self.exact
+    def _groups(self, rows: Floats, start: int) -> tuple[Floats, int]:
+        """The rows with those that share a group along positions with them, as they are stored; where they start."""
+        end = start + rows.shape[2]
+        first = start // BLOCK * BLOCK
+        merged = self.rows[:, :, first : -(-end // BLOCK) * BLOCK].astype(np.float32)
+        merged[:, :, start - first : end - first] = rows
+        return merged, first
 
     def query(self, rows: Floats) -> Floats:
         """Queries as stored keys want them."""

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from archsim.errors import ConfigError
 from archsim.isa.semantics.numbers import Reals
 
 _FP16_MAX = 65504.0
@@ -26,15 +25,16 @@ class Groups(NamedTuple):
 
 
 def quantise_asymmetric(array: Reals, bits: int = 4, group: int = 32, axis: int = -1) -> Groups:
-    """Codes, scales and zero points along `axis`, whose length must be whole groups (else ConfigError).
+    """Codes, scales and zero points along `axis`; the last group may be short.
 
     A group of equal values has scale 0 and codes 0; a group with a NaN or an infinity has a NaN zero point.
     Scale and zero point saturate.
     """
     last = np.moveaxis(array, axis, -1)
-    if last.shape[-1] % group:
-        raise ConfigError("asymmetric quantisation", last.shape[-1], f"a multiple of the group of {group} values")
-    cut = last.reshape(*last.shape[:-1], last.shape[-1] // group, group)
+    length = last.shape[-1]
+    # Its last value again fills a short group, and changes neither smallest nor largest.
+    full = np.concatenate([last, np.repeat(last[..., -1:], -length % group, axis=-1)], axis=-1)
+    cut = full.reshape(*last.shape[:-1], -1, group)
     bad = np.asarray(~np.isfinite(cut).all(axis=-1))
     cut = np.where(bad[..., None], 0.0, cut)
     low, high = cut.min(axis=-1), cut.max(axis=-1)
@@ -44,13 +44,14 @@ def quantise_asymmetric(array: Reals, bits: int = 4, group: int = 32, axis: int 
     step = np.where(scale > 0, scale.astype(np.float64), 1.0)[..., None]
     base = np.where(bad, 0.0, zero.astype(np.float64))[..., None]
     codes = np.clip(np.rint((cut - base) / step), 0, top) * (scale > 0)[..., None]
-    whole = codes.astype(np.uint8).reshape(last.shape)
+    whole = codes.astype(np.uint8).reshape(full.shape)[..., :length]
     return Groups(np.moveaxis(whole, -1, axis), np.moveaxis(scale, -1, axis), np.moveaxis(zero, -1, axis))
 
 
 def dequantise_asymmetric(groups: Groups, group: int = 32, axis: int = -1) -> Reals:
     """Codes times scale plus zero point, in the shape of the codes."""
     codes = groups.codes.astype(np.float64)
-    scale = np.repeat(groups.scale.astype(np.float64), group, axis=axis)
-    zero = np.repeat(groups.zero.astype(np.float64), group, axis=axis)
+    places = np.arange(codes.shape[axis]) // group
+    scale = groups.scale.astype(np.float64).take(places, axis=axis)
+    zero = groups.zero.astype(np.float64).take(places, axis=axis)
     return codes * scale + zero

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from archsim.isa.formats import Format
+from archsim.isa.formats import BY_CHANNEL, Format
+from archsim.isa.semantics.channels import write_channels
 from archsim.isa.semantics.numbers import NUMBERS, Reals
 from archsim.isa.semantics.rounding import Floats
 from archsim.isa.semantics.smoothing import FLOOR, bf16_up
@@ -17,7 +18,7 @@ from archsim.isa.semantics.transfer import cache_lanes, write_rows
 from archsim.isa.semantics.vector import result
 
 SMOOTHED = 2
-"""Value of K_STORE's scheme operand that divides by the slot's factors; others store rows as they are."""
+"""Value of K_STORE's scheme operand that divides by the slot's factors; the others store rows as they are."""
 
 
 def calibrate(core: CoreState, call: Call) -> list[Write]:
@@ -41,10 +42,12 @@ def store_rows(core: CoreState, call: Call) -> list[Write]:
     sticky, lanes = call.sticky, cache_lanes(core, call)
     read = core.read(call, source, sticky.v_rows, sticky.v_stride)[:, :lanes]
     rows: Floats | Reals = np.broadcast_to(read, (sticky.v_rows, lanes))
+    if scheme == BY_CHANNEL:
+        return write_channels(core, call, base, target, rows)
     if scheme == SMOOTHED:
         _check_slot(core, call, slot)
         # In float64, as `smoothing` has it: rounded once, to the format's codes.
-        rows = rows.astype(np.float64) / _factors(_peak(core, call, slot), core.shape.kv)[:lanes]
+        rows = rows.astype(np.float64) / _factors(_peak(core, call, slot), core.shape.formats.kv)[:lanes]
     return write_rows(core, call, base, target, rows, sticky.stride or lanes)
 
 
@@ -53,7 +56,7 @@ def fold(core: CoreState, call: Call) -> list[Write]:
     target, source, slot = call.arguments
     _check_slot(core, call, slot)
     shape, sticky = core.shape, call.sticky
-    factors = _factors(_peak(core, call, slot), shape.kv).reshape(-1, shape.hlen)
+    factors = _factors(_peak(core, call, slot), shape.formats.kv).reshape(-1, shape.hlen)
     heads = (sticky.first_head + np.arange(len(factors))) // sticky.group
     # Lanes of heads that the slot does not have are not in use.
     by_head = factors[np.minimum(heads, len(factors) - 1)].reshape(-1)
@@ -73,6 +76,7 @@ def _peak(core: CoreState, call: Call, slot: int) -> Floats:
 
 
 def _factors(peak: Floats, fmt: Format) -> Floats:
-    number = NUMBERS[fmt.name]
-    gain = 1.0 if number.element is not None else (1 << number.bits - 1) / number.highest
+    # A format with zero points takes what range there is.
+    number = None if fmt.asymmetric else NUMBERS[fmt.name]
+    gain = 1.0 if number is None or number.element is not None else (1 << number.bits - 1) / number.highest
     return bf16_up(gain * np.maximum(peak.astype(np.float64), FLOOR)).astype(np.float32)

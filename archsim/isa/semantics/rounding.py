@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsim.isa.formats import Format
+from archsim.isa.semantics.asymmetric import dequantise_asymmetric, quantise_asymmetric
 from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, Number, element_type, largest, round_trip
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -44,10 +45,12 @@ def through(values: Floats, fmt: Format) -> Floats:
 
     NaN and infinities make their whole MX block NaN.
     """
-    number = NUMBERS[fmt.name]
     if not fmt.block:
         return ROUNDINGS[fmt.name](values)
-    width = values.shape[-1]
+    if fmt.asymmetric:
+        coded = quantise_asymmetric(values.astype(np.float64), fmt.bits, fmt.block)
+        return dequantise_asymmetric(coded, fmt.block).astype(np.float32)
+    number, width = NUMBERS[fmt.name], values.shape[-1]
     if width % fmt.block:
         return round_trip(values, number, fmt.block).astype(np.float32)
     groups = values.reshape(*values.shape[:-1], width // fmt.block, fmt.block)

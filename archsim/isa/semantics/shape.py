@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsim.errors import ConfigError
-from archsim.isa.formats import Format
+from archsim.isa.formats import Format, Formats
 from archsim.isa.semantics.numbers import BLOCK, NUMBERS
 from archsim.isa.semantics.rounding import ROUNDINGS
 
@@ -39,10 +39,7 @@ class Shape:
     cores: int
     prefetch_v_rows: int
     store_v_rows: int
-    weights: Format
-    kv: Format
-    activations: Format
-    vector_hbm: Format
+    formats: Formats
     accumulator: str
     acts: str
 
@@ -54,12 +51,12 @@ class Shape:
     @property
     def tile_weight(self) -> int:
         """Cells of a weight tile."""
-        return self.mlen * self.blen * self.weights.cells
+        return self.mlen * self.blen * self.formats.weights.cells
 
     @property
     def tile_kv(self) -> int:
         """Cells of a key or value tile."""
-        return self.mlen * self.hlen * self.kv.cells
+        return self.mlen * self.hlen * self.formats.kv.cells
 
 
 class Products(NamedTuple):
@@ -86,7 +83,7 @@ def products(left: Format, right: Format) -> Products:
     """
     if not (left.block or right.block):
         return Products(0, np.float64)
-    integers = all(fmt.block == BLOCK and NUMBERS[fmt.name].element is None for fmt in (left, right))
+    integers = all(fmt.block == BLOCK and not fmt.asymmetric and not NUMBERS[fmt.name].element for fmt in (left, right))
     return Products(BLOCK, np.float32 if integers else np.float64)
 
 

@@ -17,6 +17,7 @@ from archsim.errors import MemoryFault, ProgramFault
 from archsim.isa.semantics.hbm import Hbm
 from archsim.isa.semantics.rounding import ROUNDINGS, Floats, Rounding
 from archsim.isa.semantics.shape import Products, Shape, Sticky, products, reset
+from archsim.isa.semantics.storage import Bytes8
 
 if TYPE_CHECKING:
     from archsim.isa.semantics.step import Step
@@ -122,7 +123,8 @@ class CoreState:
         self.fp_written = np.zeros(shape.fp_words, np.bool_)
         self.ints = np.zeros(shape.int_words, np.int64)
         self.sticky = reset(shape)
-        self.products = products(shape.activations, shape.weights), products(shape.activations, shape.kv)
+        acts = shape.formats.activations
+        self.products = products(acts, shape.formats.weights), products(acts, shape.formats.kv)
         self.round = ROUNDINGS[shape.acts]
 
     # -- faults
@@ -217,6 +219,23 @@ class CoreState:
             kind = "key or value" if kv else "weight"
             self.fault(call, f"reads Matrix SRAM at {low}; expected the first cell of a {kind} tile that was fetched")
         return tile.content
+
+    # -- HBM
+
+    def check_hbm(self, call: Call, low: int, size: int) -> None:
+        """Raise MemoryFault for a range beyond HBM."""
+        if low + size > self.hbm.size:
+            self.fault(call, f"HBM [{low}, {low + size}); expected within [0, {self.hbm.size})")
+
+    def read_hbm(self, call: Call, low: int, size: int, what: str = "") -> Bytes8:
+        """Bytes of HBM; raises MemoryFault where nothing has written them, `what` saying more about them."""
+        self.check_hbm(call, low, size)
+        lost = self.hbm.missing(low, size)
+        if lost is not None:
+            region = self.hbm.region(lost)
+            name = f", in tensor {region}," if region else ""
+            self.fault(call, f"reads HBM at byte {lost}{name} which nothing has written{what}; expected a value there")
+        return self.hbm.read(low, size)
 
     # -- FP_MEM, INT_MEM, registers
 

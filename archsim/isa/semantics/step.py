@@ -7,8 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from archsim.errors import TraceError
-from archsim.isa.formats import BY_CODE, Format
+from archsim.isa.formats import Format, by_channel
 from archsim.isa.loops import match_loops
 from archsim.isa.opcodes import OPCODES, Opcode
 from archsim.isa.operands import ADDR, GP
@@ -22,7 +21,9 @@ Registers: TypeAlias = tuple[tuple[int, int], ...]
 class Step:
     """One static instruction."""
 
-    __slots__ = ("bases", "format", "front", "function", "index", "integers", "jump", "line", "mnemonic", "values")
+    __slots__ = (
+        "bases", "by_channel", "format", "front", "function", "index", "integers", "jump", "line", "mnemonic", "values",
+    )  # fmt: skip
 
     def __init__(self, index: int, instruction: Instruction, shape: Shape) -> None:
         opcode = instruction.opcode
@@ -33,7 +34,12 @@ class Step:
         self.front = opcode.unit == "front"
         self.function = function_of(opcode.mnemonic)
         self.integers, self.bases = _registers(opcode, instruction.values)
-        self.format = _format(opcode, instruction, shape, self.place)
+        self.format: Format | None = None
+        self.by_channel = False
+        """A transfer whose scale blocks lie along channels."""
+        if opcode.unit == "dma" or opcode.mnemonic == "K_STORE":
+            self.format = shape.formats.of(opcode.mnemonic, instruction.values, self.place)
+            self.by_channel = by_channel(opcode.mnemonic, instruction.values)
         self.jump = 0
         """Step behind the other end of the loop."""
 
@@ -76,19 +82,3 @@ def _registers(opcode: Opcode, values: tuple[int, ...]) -> tuple[Registers, Regi
         tuple((place, register) for kind, place, register in read if kind == GP),
         tuple((place, register) for kind, place, register in read if kind == ADDR),
     )
-
-
-def _format(opcode: Opcode, instruction: Instruction, shape: Shape, place: str) -> Format | None:
-    if opcode.mnemonic == "K_STORE":
-        return shape.kv
-    if opcode.unit != "dma":
-        return None
-    precision = instruction.values[-1]
-    if precision == 0:
-        return shape.weights if opcode.mnemonic == "H_PREFETCH_M" else shape.vector_hbm
-    if precision == 1:
-        return shape.kv
-    if precision not in BY_CODE:
-        known = ", ".join(f"{code} {fmt.name}" for code, fmt in sorted(BY_CODE.items()))
-        raise TraceError(f"{place}: precision {precision}; expected 0 default, 1 KV, {known}")
-    return BY_CODE[precision]

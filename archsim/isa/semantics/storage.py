@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsim.isa.formats import Format
+from archsim.isa.semantics.asymmetric import Groups, dequantise_asymmetric, quantise_asymmetric
 from archsim.isa.semantics.numbers import NUMBERS, SCALE_BIAS, SCALE_NAN, Blocks, Reals, quantise
 from archsim.isa.semantics.rounding import Floats, bf16
 
@@ -21,9 +22,12 @@ def encode(values: Floats | Reals, fmt: Format) -> tuple[Bytes8, Bytes8]:
     if fmt.name == "bf16":
         halves = bf16(values.astype(np.float32)).view(np.uint32) >> np.uint32(16)
         return halves.astype("<u2").view(np.uint8), _NO_SCALES
+    if fmt.asymmetric:
+        groups = quantise_asymmetric(np.asarray(values, np.float64), fmt.bits, fmt.block)
+        return pack(groups.codes), pairs(groups.scale, groups.zero)
     blocks: Blocks = quantise(values, NUMBERS[fmt.name], fmt.block)
     codes = blocks.codes.view(np.uint8)
-    return (_pack(codes) if fmt.bits == 4 else codes), blocks.scales
+    return (pack(codes) if fmt.bits == 4 else codes), blocks.scales
 
 
 def decode(codes: Bytes8, scales: Bytes8, fmt: Format, elements: int) -> Floats:
@@ -32,6 +36,9 @@ def decode(codes: Bytes8, scales: Bytes8, fmt: Format, elements: int) -> Floats:
         return codes.view("<f4").astype(np.float32)
     if fmt.name == "bf16":
         return (codes.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if fmt.asymmetric:
+        scale, zero = np.moveaxis(scales.view("<f2").reshape(-1, 2), -1, 0)
+        return dequantise_asymmetric(Groups(nibbles(codes)[:elements], scale, zero), fmt.block).astype(np.float32)
     number = NUMBERS[fmt.name]
     raw = _unpack(codes)[:elements] if fmt.bits == 4 else codes
     if number.element is None:
@@ -56,7 +63,7 @@ def _elements() -> dict[str, np.dtype[np.generic]]:
 _ELEMENTS = _elements()
 
 
-def _pack(codes: Bytes8) -> Bytes8:
+def pack(codes: Bytes8) -> Bytes8:
     """Two 4-bit codes a byte, the earlier one in the low half."""
     low = codes[0::2] & np.uint8(15)
     high = codes[1::2] << np.uint8(4)
@@ -66,8 +73,18 @@ def _pack(codes: Bytes8) -> Bytes8:
 
 
 def _unpack(packed: Bytes8) -> Bytes8:
+    # Two's complement of four bits.
+    return (nibbles(packed) ^ np.uint8(8)) - np.uint8(8)
+
+
+def nibbles(packed: Bytes8) -> Bytes8:
+    """Codes 0..15 of packed bytes."""
     codes = np.empty(2 * len(packed), np.uint8)
     codes[0::2] = packed & np.uint8(15)
     codes[1::2] = packed >> np.uint8(4)
-    # Two's complement of four bits.
-    return (codes ^ np.uint8(8)) - np.uint8(8)
+    return codes
+
+
+def pairs(scale: npt.NDArray[np.float16], zero: npt.NDArray[np.float16]) -> Bytes8:
+    """Scales and zero points as bytes, a group's after another's."""
+    return np.stack([scale.reshape(-1), zero.reshape(-1)], axis=-1).astype("<f2").view(np.uint8).reshape(-1)

@@ -29,7 +29,7 @@ def _operand(core: CoreState, call: Call, address: int, rows: int, width: int, h
     found = core.operands.get(key)
     if found is not None and max(core.stamps[where]) <= found[0]:
         return found[1]
-    values, fmt = core.read(call, address, rows, 1), core.shape.activations
+    values, fmt = core.read(call, address, rows, 1), core.shape.formats.activations
     if heads:
         packed = through(values, fmt)[:, : heads * core.shape.hlen].reshape(rows, heads, -1)
         terms = core.products[1].cut(packed[:, :, :width].swapaxes(0, 1))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archsim.isa.formats import Format
+from archsim.isa.formats import KV, KV_BY_CHANNEL, Format
+from archsim.isa.semantics.channels import read_channels
 from archsim.isa.semantics.numbers import Reals
 from archsim.isa.semantics.rounding import Floats
 from archsim.isa.semantics.state import Call, Content, CoreState, Tile, Write
@@ -34,24 +35,17 @@ def _spans(core: CoreState, call: Call, base: int, element: int, count: int) -> 
     codes = base + element * fmt.bits // 8, fmt.code_bytes(count)
     scales = (0, 0)
     if fmt.block:
-        scales = base + call.sticky.scale + element // fmt.block, fmt.scale_bytes(count)
+        scales = base + call.sticky.scale + fmt.scale_bytes(element), fmt.scale_bytes(count)
     for low, size in (codes, scales):
-        if low + size > core.hbm.size:
-            core.fault(call, f"HBM [{low}, {low + size}); expected within [0, {core.hbm.size})")
+        core.check_hbm(call, low, size)
     return codes, scales
 
 
 def read_run(core: CoreState, call: Call, base: int, element: int, count: int) -> Floats:
     """Values of `count` elements; raises MemoryFault where HBM holds none."""
     codes, scales = _spans(core, call, base, element, count)
-    hbm = core.hbm
-    for (low, size), what in ((codes, ""), (scales, " (scales)")):
-        lost = hbm.missing(low, size) if size else None
-        if lost is not None:
-            region = hbm.region(lost)
-            name = f", in tensor {region}," if region else ""
-            core.fault(call, f"reads HBM at byte {lost}{name} which nothing has written{what}; expected a value there")
-    return decode(hbm.read(*codes), hbm.read(*scales), _format(call), count)
+    read = core.read_hbm(call, *codes)
+    return decode(read, core.read_hbm(call, *scales, " (scales)"), _format(call), count)
 
 
 def write_run(core: CoreState, call: Call, base: int, element: int, values: Floats | Reals) -> list[Write]:
@@ -86,14 +80,14 @@ def _read_rows(core: CoreState, call: Call, base: int, elements: Sequence[int], 
 
 
 def prefetch_matrix(core: CoreState, call: Call) -> list[Write]:
-    """Tiles to Matrix SRAM: of weights, or (precision 1) of a cache.
+    """Tiles to Matrix SRAM: of weights, or (precision 1 or 8) of a cache.
 
     A weight tile is BLEN runs of equal length; a cache tile is rows of as many lanes as C_SET_STRIDE_REG
     says (0: VLEN), as K_STORE writes them.
     """
     target, offset, base, strided, precision = call.arguments
     shape, sticky = core.shape, call.sticky
-    kv = precision == 1
+    kv = precision in (KV, KV_BY_CHANNEL)
     elements = sticky.fetch_elements or shape.mlen * (shape.hlen if kv else shape.blen)
     pitch = sticky.stride if strided else elements
     width = cache_lanes(core, call) if kv else elements // shape.blen
@@ -112,6 +106,8 @@ def prefetch_matrix(core: CoreState, call: Call) -> list[Write]:
 
 def _tile(core: CoreState, call: Call, base: int, element: int, count: int, width: int, *, keep: bool) -> Content:
     """A tile's values (rows, width); with `keep` they are decoded once as long as HBM does not change."""
+    if call.step.by_channel:
+        return Content(read_channels(core, call, base, element, count // width, width))
     if not keep:
         return Content(read_run(core, call, base, element, count).reshape(-1, width))
     hbm, fmt = core.hbm, _format(call)
