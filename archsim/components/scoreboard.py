@@ -51,7 +51,8 @@ class SpaceBoard:
         """Enter a write of [low, high)."""
         depends = operation.depends
         for start, end, other in self.writers:
-            if start < high and low < end and not (0 <= other.finish_ps <= now_ps):
+            # A transfer writes codes and scales, which may meet.
+            if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):
                 depends.append(other)
         for start, end, other in self.readers:
             if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):

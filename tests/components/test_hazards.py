@@ -85,6 +85,15 @@ PAIRS = {
         # 34 B: 16 + 6 of network, 100 + 1 of memory.
         write_cycles(34),
     ),
+    # Element 4096 in MXFP8 and in MXINT4: other codes, the same scales.
+    "H RAW of scales": Pair(
+        "H_STORE_V gp0, gp1, a0", "H_PREFETCH_V gp1, gp1, a0, 0, 5", "H_PREFETCH_V gp1, gp4, a0, 0, 5",
+        write_cycles(ROWS_BYTES),
+    ),
+    "H WAR of scales": Pair(
+        "H_PREFETCH_V gp1, gp1, a0, 0, 5", "H_STORE_V gp0, gp1, a0", "H_STORE_V gp0, gp4, a0",
+        read_cycles(16 * 64 // 2 + 16 * 2),
+    ),
     "S RAW": Pair("K_CALIB gp0, gp0", "K_FOLD gp1, gp2, gp0", "K_FOLD gp1, gp2, gp3", 9),
     "S WAR": Pair("K_FOLD gp1, gp2, gp0", "K_CALIB gp0, gp0", "K_CALIB gp0, gp3", 9),
     "S WAW": Pair("K_CALIB gp0, gp0", "K_CALIB gp0, gp0", "K_CALIB gp0, gp3", 9),
@@ -101,9 +110,9 @@ PAIRS = {
 # gp7 is the last row of a block at 0, gp8 the row behind it.
 SETUP = (
     integers(gp1=4096, gp2=8192, gp3=1, gp4=65536, gp5=8192 - 7 * 64, gp6=8192 - 8 * 64, gp7=7 * 64, gp8=8 * 64)
-    + "C_SET_ADDR_REG a1, gp0, gp4\nC_SET_V_ROWS gp3, gp3, gp3\n"
+    + "C_SET_ADDR_REG a1, gp0, gp4\nC_SET_SCALE_REG gp2\nC_SET_V_ROWS gp3, gp3, gp3\n"
 )
-START = FIRST + 10
+START = FIRST + 11
 
 
 def start_of_second(done: Run) -> int:
@@ -132,8 +141,8 @@ def test_a_strided_bf16_store_is_written_in_all_its_rows() -> None:
 
 
 def test_a_weight_tile_does_not_wait_for_a_store_below_its_element_offset() -> None:
-    """Element 16384 of an MXINT4 tensor is byte 8192: the store to byte 16384 is none of its business."""
-    text = integers(gp1=16384, gp2=0) + "H_STORE_V gp0, gp1, a0\nH_PREFETCH_M gp0, gp1, a0"
+    """Element 16384 of an MXINT4 tensor is byte 8192: the BF16 store to byte 16384 is none of its business."""
+    text = integers(gp1=16384, gp2=8192) + "H_STORE_V gp0, gp2, a0, 0, 2\nH_PREFETCH_M gp0, gp1, a0"
     assert run(text).starts("H_PREFETCH_M") == [FIRST + 3]
 
 

@@ -11,7 +11,7 @@ from archsim.components.operation import Operation
 from archsim.components.scoreboard import SpaceBoard
 from archsim.errors import ArchsimError, ConfigError
 from tests.system.small import machine, program
-from tests.system.valued import cycles, differences, start, valued_machines, valued_programs
+from tests.system.valued import SCALES, cycles, differences, start, valued_machines, valued_programs
 
 
 @settings(max_examples=150)
@@ -42,7 +42,15 @@ def _writes_forget(board: SpaceBoard, kept: str, low: int, high: int, operation:
     board.writers.append((low, high, operation))
 
 
+def _scales_are_not_seen(board: SpaceBoard, low: int, high: int, operation: Operation, now_ps: int) -> None:
+    """What writes of scales do not enter, nobody waits for."""
+    if low < SCALES:
+        _WRITE(board, low, high, operation, now_ps)
+
+
+_WRITE = SpaceBoard.write
 BUGS = {
+    "scales": ("write", _scales_are_not_seen),
     "RAW": ("read", _reads_wait_for_nobody),
     "WAR": ("write", lambda board, *rest: _writes_forget(board, "writers", *rest)),
     "WAW": ("write", lambda board, *rest: _writes_forget(board, "readers", *rest)),

@@ -16,8 +16,7 @@ from tests.system.small import VLEN, integers, program
 VECTORS = 32
 WORDS = 16
 SCALES = 1 << 15
-"""Bytes from codes to scales. Hazards are tracked by codes, so what has scales has one format at each base:
-MXINT4 at a0, MXFP8 at a1."""
+"""Bytes from codes to scales, which two formats at one base share where their codes do not meet."""
 
 # gp1-gp4: vectors; gp5: a count, slot and word address; gp6, gp7: a weight tile and a cache tile;
 # gp8: loop counter; gp9: results of V_RED_MAX_IDX; gp10: loaded words; gp11: HBM elements; gp12: 1.
@@ -69,6 +68,9 @@ SPACES = {
     "H_PREFETCH_V {a}, gp0, a1, 0, 2": "dma",
     "H_STORE_V {a}, gp11, a1": "dma",
     "H_STORE_V {a}, gp0, a1, 0, 2": "dma",
+    "H_STORE_V {a}, gp13, a0": "dma",
+    "H_STORE_V {a}, gp13, a0, 0, 5": "dma",
+    "H_PREFETCH_V {a}, gp13, a0, 0, 5": "dma",
     "H_GATHER_V {a}, gp0, a1": "dma",
     "K_CALIB {a}, gp5": "kv",
     "K_CALIB {a}, gp0, 1": "kv",
