@@ -65,7 +65,7 @@ REFUSED = [
     ("[memory]\nchannels = 3", "memory.channels: 3; expected a power of two"),
     ('[memory]\ncapacity = "1 MB"', "memory.capacity: 1000000; expected a multiple of 16384 B (one row of every bank)"),
     ('[memory]\ninterleave = "16 B"', "memory.interleave: 16; expected at least a burst of 32 B"),
-    ('[formats]\nkv = "int4"', "formats.kv: 'int4'; expected one of 'bf16', 'mxfp8', 'mxint8', 'mxint4', 'fp32', 'int"),
+    ('[formats]\nkv = "int4"', "formats.kv: 'int4'; expected one of 'bf16', 'mxfp8', 'mxint8', 'mxint4', 'fp32', '"),
     ('[costs.overrides]\nV_EXP_V = "blan"', "costs.overrides.V_EXP_V: 'blan'; expected a cost such as \"4\""),
     ('[costs.overrides]\nV_EXPP_V = "3"', "costs.overrides.V_EXPP_V: '3'; expected a mnemonic of the opcode table"),
     ('[noc]\ntopology = "mesh"\ncore_nodes = [9]', "noc.core_nodes: 9; expected a router index below 1"),

@@ -6,9 +6,14 @@ import attrs
 import numpy as np
 import pytest
 
+from archsim import load_machine
 from archsim.errors import WorkloadError
+from workloads.lowering.generation import lower
 from workloads.lowering.image import image, key_masks
+from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.models import load_model
+from workloads.schedules import build_schedule
 from workloads.tiny.checkpoint import Checkpoint, fold, random_checkpoint, with_outliers
 from workloads.tiny.program import FLOAT_OPTIONS, Run, memory_image, numerics_of, run_program, tiny_program
 from workloads.tiny.reference import CACHES, FLOAT, Numerics, Reference, choose, generate
@@ -120,3 +125,12 @@ def test_what_an_image_refuses() -> None:
     weights["layers.0.up.weight"] = np.zeros((900, 128), np.float32)
     with pytest.raises(WorkloadError, match=r"weights: a matrix of shape \(900, 128\); expected at most"):
         image(layout, weights, canvases)
+
+
+def test_scales_by_channel_need_key_tiles_of_whole_groups() -> None:
+    params = load_machine("tiny")
+    view = view_of(attrs.evolve(params, core=attrs.evolve(params.core, hlen=16)))
+    model = load_model("llada-8b").shrunk(layers=1, vocab=96, hidden=128, heads=8, kv_heads=8, head_dim=16, ffn=256)
+    schedule = build_schedule("llada", cache="dual", prompt=32, gen=32, block=32, steps=4)
+    with pytest.raises(WorkloadError, match=r"key tiles of 16 positions, .*; expected multiples of the 32"):
+        lower(model, schedule, view, KIVI)
