@@ -52,10 +52,15 @@ class Machine:
 
 @attrs.frozen(kw_only=True)
 class ReplaySettings:
-    """When replay tries: loops of more than `body` static and `minimum` dynamic instructions an iteration."""
+    """When replay tries: loops of more than `body` static and `minimum` dynamic instructions an iteration.
+
+    Where refresh is spread, iterations of `forgiven` dynamic instructions or more, blocks of a generation, need not
+    repeat to the picosecond.
+    """
 
     body: int = 100
     minimum: int = 1000
+    forgiven: int = 500_000
 
 
 def build(
@@ -136,7 +141,9 @@ def _replayer(
         parts += [core.front.replay, *(unit.replay for unit in core.units), core.port_a.replay, core.port_b.replay]
         parts += [core.memory.replay, *([core.fetch.replay] if core.fetch else [])]
     fronts = [core.front for core in cores]
-    replayer = Replayer(sim, fronts, parts, memory.period_bytes, settings.minimum)
+    spread = isinstance(memory, HbmMemory) and memory.params.smooth and memory.refresh.interval_ps > 0
+    forgiven = settings.forgiven if spread else None
+    replayer = Replayer(sim, fronts, parts, memory.period_bytes, forgiven, settings.minimum)
     for front in fronts:
         front.replayer, front.log = replayer, []
     return replayer

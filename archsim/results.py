@@ -87,11 +87,15 @@ class LinkRecord:
 
 @attrs.frozen(kw_only=True)
 class LoopRecord:
-    """Iterations of all loops at one nesting level (1: outermost) that replay watched, and how many it skipped."""
+    """Iterations of all loops at one nesting level (1: outermost) that replay watched, and how many it skipped.
+
+    `nearly` of those skipped repeat one whose time differed by at most 0.01 % from the time of the one before.
+    """
 
     level: int
     iterations: int
     replayed: int
+    nearly: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from archsim.bounds import ideal_bounds, program_bounds, step_bounds
 from archsim.components.core import Core
 from archsim.components.decode import Decoded
 from archsim.components.phases import PhaseTotals
+from archsim.components.replay import LoopShare
 from archsim.config import dump_tree
 from archsim.elaborate import Machine, ReplaySettings, build
 from archsim.errors import ConfigError
@@ -101,11 +102,18 @@ def collect(machine: Machine, complete: bool = True) -> RunResult:
 
 
 def _loops(machine: Machine) -> tuple[LoopRecord, ...]:
-    levels: dict[int, tuple[int, int]] = {}
+    levels: dict[int, list[LoopShare]] = {}
     for share in machine.replayer.shares.values() if machine.replayer else ():
-        iterations, replayed = levels.get(share.level, (0, 0))
-        levels[share.level] = iterations + share.iterations, replayed + share.replayed
-    return tuple(LoopRecord(level=level, iterations=n, replayed=r) for level, (n, r) in sorted(levels.items()))
+        levels.setdefault(share.level, []).append(share)
+    return tuple(
+        LoopRecord(
+            level=level,
+            iterations=sum(share.iterations for share in shares),
+            replayed=sum(share.replayed for share in shares),
+            nearly=sum(share.nearly for share in shares),
+        )
+        for level, shares in sorted(levels.items())
+    )
 
 
 def end_time(machine: Machine, complete: bool = True) -> int:

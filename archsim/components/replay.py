@@ -24,7 +24,7 @@ import attrs
 
 from archsim.components.evenness import Evenness
 from archsim.components.known import Known
-from archsim.components.touches import Logs, sweep
+from archsim.components.touches import Logs, moved_back, sweep
 from archsim.kernel.snapshot import Recorder, Skipper, Visitor
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
     from archsim.kernel.simulation import Simulation
 
+TOLERANCE = 10_000
+"""Where refresh is spread evenly anyway, repetitions from equal states may differ by this part of their time."""
 MAX_LAG = 8
 """Iterations that may make up one repetition: the memory's clock and the core's need not be in step at every
 iteration, only after a few."""
@@ -45,6 +47,8 @@ class Snapshot:
 
     recorder: Recorder
     elapsed_ps: int
+    instructions: int
+    """Of core 0."""
     log_at: list[int]
     """Length of every core's log at this point."""
     iterations: dict[int, int]
@@ -70,6 +74,8 @@ class LoopShare:
     level: int
     iterations: int = 0
     replayed: int = 0
+    nearly: int = 0
+    """Of those replayed, the ones whose pattern was two iterations that differed a little in what they counted."""
 
 
 @attrs.define(eq=False)
@@ -82,6 +88,9 @@ class Replayer:
     """The `replay` method of every component, in a fixed order."""
     period_bytes: int
     """HBM addresses this far apart behave alike."""
+    forgiven: int | None = None
+    """Dynamic instructions of an iteration from which on equal states are enough, though the ways between them differ
+    a little: see `TOLERANCE`, `Evenness`. None: never."""
     minimum: int = 1000
     """Dynamic instructions of an iteration below which it is not worth describing the machine."""
     patience: int = 16
@@ -136,14 +145,33 @@ class Replayer:
         """Skip if the last iterations, some number of them taken as one, repeat as many before them."""
         for lag in range(1, (len(watch.snapshots) - 1) // 2 + 1):
             first, second, third = watch.snapshots[-1 - 2 * lag :: lag]
-            if second.recorder.key != third.recorder.key or not _even(first.recorder, second.recorder, third.recorder):
+            if second.recorder.key != third.recorder.key or not self._even(first, second, third):
                 continue
             earlier, last = self._logs(first, second), self._logs(second, third)
-            if self._skip(front, watch, lag, earlier, last, behind=1):
-                moves, totals = _moves(second.recorder, third.recorder)
-                self.known[watch.index] = Known(lag, third.recorder.key, moves, totals, earlier, last)
+            share, moves = self.shares[watch.index], third.recorder.since(second.recorder)
+            before = share.replayed
+            if self._skip(front, watch, lag, earlier, last):
+                if moves == second.recorder.since(first.recorder):
+                    self.known[watch.index] = Known(lag, third.recorder.key, *moves, earlier, last)
+                else:
+                    share.nearly += share.replayed - before
                 return True
         return False
+
+    def _even(self, first: Snapshot, second: Snapshot, third: Snapshot) -> bool:
+        """Whether every address and every total moved by the same amount twice; totals only nearly, if forgiving."""
+        a, b, c = first.recorder, second.recorder, third.recorder
+        if len(a.affines) != len(b.affines) or len(a.totals) != len(b.totals):
+            return False
+        (moves, totals), (again, more) = b.since(a), c.since(b)
+        if moves != again or totals == more or not self._forgiving(second, third):
+            return moves == again and totals == more
+        before, after = second.elapsed_ps - first.elapsed_ps, third.elapsed_ps - second.elapsed_ps
+        return abs(after - before) * TOLERANCE <= after
+
+    def _forgiving(self, start: Snapshot, end: Snapshot) -> bool:
+        """Whether what lies between the two is long enough for differences to be forgiven."""
+        return self.forgiven is not None and end.instructions - start.instructions >= self.forgiven
 
     def _try_known(self, front: FrontEnd, watch: LoopWatch) -> bool:
         """Skip if the last iterations did what repeated from the same state in an activation before this one."""
@@ -153,11 +181,19 @@ class Replayer:
         second, third = watch.snapshots[-1 - known.lag], watch.snapshots[-1]
         if not second.recorder.key == third.recorder.key == known.key:
             return False
-        if _moves(second.recorder, third.recorder) != (known.moves, known.totals):
+        if third.recorder.since(second.recorder) != (known.moves, known.totals):
             return False
         last = self._logs(second, third)
         earlier = known.before(last)
-        return earlier is not None and self._skip(front, watch, known.lag, earlier, last, behind=0)
+        return earlier is not None and self._skip(front, watch, known.lag, earlier, last)
+
+    def _alike(self, ends: list[Snapshot], earlier: Logs, last: Logs) -> tuple[int, Snapshot]:
+        """How many repetitions before the last one touched the same, moved back, and where the first of them began."""
+        for behind in range(1, len(ends) - 1):
+            logs = self._logs(ends[behind + 1], ends[behind])
+            if not all(moved_back(*each, behind) for each in zip(logs, earlier, last, strict=True)):
+                return behind - 1, ends[behind]
+        return len(ends) - 2, ends[-1]
 
     def _logs(self, start: Snapshot, end: Snapshot) -> Logs:
         """What every core touched between the two."""
@@ -169,36 +205,40 @@ class Replayer:
         self._walk(recorder)
         recorder.state(self.sim.pending())
         iterations = {index: share.iterations for index, share in self.shares.items()}
-        return Snapshot(recorder, self.sim.elapsed_ps, [len(front.log or ()) for front in self.fronts], iterations)
+        front = self.fronts[0]
+        lengths = [len(each.log or ()) for each in self.fronts]
+        return Snapshot(recorder, self.sim.elapsed_ps, front.instructions, lengths, iterations)
 
     def _walk(self, visitor: Visitor) -> None:
         for part in self.parts:
             part(visitor)
 
-    def _times(self, front: FrontEnd, lag: int, earlier: Logs, last: Logs, end: Recorder, moves: list[int]) -> int:
+    def _times(
+        self, front: FrontEnd, lag: int, earlier: Logs, last: Logs, second: Snapshot, third: Snapshot, moves: list[int]
+    ) -> int:
         """For how many further repetitions nothing that moves unevenly has an effect; 0 where that is not certain."""
-        evenness = Evenness(self.fronts, self.period_bytes)
+        evenness = Evenness(self.fronts, self.period_bytes, self._forgiving(second, third))
         for core, (before, after) in enumerate(zip(earlier, last, strict=True)):
             if not evenness.compare(core, before, after):
                 return 0
         times = evenness.limit((front.loops[-1] - 1) // lag)
-        return min(times, _register_limit(end, moves, times))
+        return min(times, _register_limit(third.recorder, moves, times))
 
-    def _skip(self, front: FrontEnd, watch: LoopWatch, lag: int, earlier: Logs, last: Logs, *, behind: int) -> bool:
+    def _skip(self, front: FrontEnd, watch: LoopWatch, lag: int, earlier: Logs, last: Logs) -> bool:
         """Repeat what the last `lag` iterations did, as often as is certain; False if that is not even once.
 
-        `behind` repetitions before the last one are known to be alike, and are written down with those to come:
-        then the loops around this one find the same log however soon a repetition was seen.
+        What those before touched is written down with what those to come will touch, if it is alike: then
+        the loops around this one find the same log however soon the repetition was seen.
         """
         second, third = watch.snapshots[-1 - lag], watch.snapshots[-1]
-        affines, totals = _moves(second.recorder, third.recorder)
-        times = self._times(front, lag, earlier, last, third.recorder, affines)
+        affines, totals = third.recorder.since(second.recorder)
+        times = self._times(front, lag, earlier, last, second, third, affines)
         if not times:
             return False
         step_ps = third.elapsed_ps - second.elapsed_ps
         before = front.instructions
-        start = watch.snapshots[-1 - lag * (behind + 1)].log_at
-        for other, at, old, new in zip(self.fronts, start, earlier, last, strict=True):
+        behind, start = self._alike(watch.snapshots[::-lag], earlier, last)
+        for other, at, old, new in zip(self.fronts, start.log_at, earlier, last, strict=True):
             assert other.log is not None
             other.log[at:] = sweep(other, old, new, behind, times)
         self._walk(Skipper(self.sim.now, affines, totals, times))
@@ -241,22 +281,6 @@ class Replayer:
                 for watch in self.watches:
                     for snapshot in watch.snapshots:
                         snapshot.log_at[core] -= keep
-
-
-def _moves(old: Recorder, new: Recorder) -> tuple[list[int], list[int]]:
-    """What addresses and totals have moved by."""
-    return _difference(old.affines, new.affines), _difference(old.totals, new.totals)
-
-
-def _difference(old: list[int], new: list[int]) -> list[int]:
-    return [b - a for a, b in zip(old, new, strict=True)]
-
-
-def _even(first: Recorder, second: Recorder, third: Recorder) -> bool:
-    """Whether every address and every total moved by the same amount twice."""
-    if not (len(first.affines) == len(second.affines) and len(first.totals) == len(second.totals)):
-        return False
-    return _moves(first, second) == _moves(second, third)
 
 
 def _register_limit(recorder: Recorder, moves: list[int], times: int) -> int:

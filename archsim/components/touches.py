@@ -18,6 +18,14 @@ LOAD, OPAQUE, STORE, PRODUCT, IDS, REMOTE = 10, 11, 12, 13, 14, 15
 (INT_MEM address, count); Vector SRAM range of another core."""
 
 
+def moved_back(log: list[LogEntry], earlier: list[LogEntry], last: list[LogEntry], times: int) -> bool:
+    """Whether `log` is what `last` would have been `times` repetitions before, `earlier` being the one before it."""
+    return len(log) == len(last) and all(
+        entry == (what, where - times * (where - where0), much - times * (much - much0), write)
+        for entry, (_, where0, much0, _), (what, where, much, write) in zip(log, earlier, last, strict=True)
+    )
+
+
 def sweep(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int) -> list[LogEntry]:
     """What `behind` repetitions before the last one, that one, and `times` to come touch; unknown words made unknown.
 

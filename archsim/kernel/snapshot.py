@@ -61,6 +61,11 @@ class Recorder(Visitor):
         self.tops: list[int] = []
         self.totals: list[int] = []
 
+    def since(self, old: Recorder) -> tuple[list[int], list[int]]:
+        """What affines and totals have moved by since an earlier description of as many."""
+        affines = [b - a for a, b in zip(old.affines, self.affines, strict=True)]
+        return affines, [b - a for a, b in zip(old.totals, self.totals, strict=True)]
+
     def state(self, *values: Hashable) -> None:
         """Part of the key."""
         self.key.extend(values)

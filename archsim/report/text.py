@@ -67,9 +67,13 @@ def _head(result: RunResult) -> list[str]:
     )
     if result.replayed_ps:
         share = percent(ratio_tenths(result.replayed_ps, result.time_ps))
-        lines.append(f"replay   {share} of the time skipped as exact repetition; refresh spread evenly")
+        nearly = sum(loop.nearly for loop in result.loops)
+        kind = "repetition" if nearly else "exact repetition"
+        lines.append(f"replay   {share} of the time skipped as {kind}; refresh spread evenly")
         loops = [f"{loop.replayed:,} of {loop.iterations:,} at level {loop.level}" for loop in result.loops]
         lines.append(f"         loop iterations skipped: {', '.join(loops)}")
+        if nearly:
+            lines.append(f"         {nearly:,} of them: equal states, but times that differ by up to 0.01 %")
     lines.append(_tokens(result))
     return [*lines, *_bound(result)]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 from archsim.report.text import WIDTH, percent, render
+from archsim.results import LoopRecord
 from tests.report.sample import sample, unit
 
 EXPECTED = """\
@@ -85,6 +86,14 @@ def test_replay_and_a_window_are_said() -> None:
     text = render(sample(replayed_ps=1_500_000_000, schedule={"name": "dual", "forwards": 256}))
     assert "replay   50.0 % of the time skipped as exact repetition; refresh spread evenly\n" in text
     assert "tokens   3 committed, 1,000.0 tokens/s, 0.6667 forwards per token (a window of 256 forwards)\n" in text
+
+
+def test_repetition_that_is_not_exact_is_said() -> None:
+    loops = (LoopRecord(level=1, iterations=8, replayed=3, nearly=3), LoopRecord(level=2, iterations=90, replayed=80))
+    text = render(sample(replayed_ps=1_500_000_000, loops=loops))
+    assert "replay   50.0 % of the time skipped as repetition; refresh spread evenly\n" in text
+    assert "loop iterations skipped: 3 of 8 at level 1, 80 of 90 at level 2\n" in text
+    assert "3 of them: equal states, but times that differ by up to 0.01 %\n" in text
 
 
 def test_the_unit_that_does_most_of_its_kind_is_named() -> None:
