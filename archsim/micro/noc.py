@@ -37,6 +37,8 @@ def main(argv: Sequence[str]) -> str:
 
         rows = [row for name in arguments.oracle for row in read_oracle(Path(name))]
         return "\n".join(lines(compare(rows, arguments.seed), [])) + "\n"
+    if arguments.reads:
+        return _reads(arguments)
     try:
         noc = parse_topology(arguments.topology)
         params = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer, packet_flits=arguments.packet_flits)
@@ -77,8 +79,33 @@ def _parser() -> _Parser:
     parser.add_argument("--window", type=int, default=5000, help="cycles between looks at the averages (default: 5000)")
     parser.add_argument("--warmup", type=int, default=3, help="windows before the measurement (default: 3)")
     parser.add_argument("--json", metavar="FILE|-", help="write the result as JSON; -: to stdout, not the text")
+    parser.add_argument(
+        "--reads", metavar="NAME|FILE", help="noc.queued_percent of a machine's network, from reads of all its cores"
+    )
     parser.add_argument("--oracle", metavar="CSV", nargs="+", help="compare with another simulator's table instead")
     return parser
+
+
+def _reads(arguments: argparse.Namespace) -> str:
+    from archsim.machine import load_machine
+    from archsim.micro.noc_reads import measure_reads
+
+    try:
+        how = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer)
+    except BadValue as error:
+        raise ConfigError(error.name, error.found, error.expected) from error
+    found = measure_reads(load_machine(arguments.reads), how)
+    if arguments.json:
+        text = json.dumps(attrs.asdict(found), indent=2) + "\n"
+        if arguments.json == "-":
+            return text
+        Path(arguments.json).write_text(text, encoding="utf-8")
+    return (
+        f"flit-level           {found.packet_ps / 1e6:10.3f} us\n"
+        f"bulk, links at 100 % {found.bulk_100_ps / 1e6:10.3f} us\n"
+        f"queued percent       {found.queued_percent:10}\n"
+        f"bulk with that       {found.bulk_ps / 1e6:10.3f} us\n"
+    )
 
 
 def parse_topology(text: str) -> NocParams:

@@ -1,23 +1,22 @@
 """The bulk network that whole runs use beside the flit-level one, on the transfers of a real run.
 
-`record` takes down every transfer that a program's run asks of the network; `play_bulk` and `play_packets` carry
-a list of them, each starting when it did in the run. A transfer is a set of flows between ports: read data come
-evenly from when a channel has the first byte to when it has the last, written data are ready at once. The
-flit-level network sends packets of at most `PACKET_BYTES`, as soon as their bytes are there.
+Both networks carry the same list of transfers, and each transfer starts as long after the one that released it as in
+the run (see `noc_record`): a network that is slow slows its sources down, as it does in a machine. What the memory
+takes is that of the run. The flit-level network sends packets of at most `PACKET_BYTES`, as soon as their bytes are
+there, through `PacketParams` routers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 
 import attrs
 
-from archsim.components.port import Groups
-from archsim.elaborate import build
 from archsim.isa.program import Program
-from archsim.kernel.transfer import Share
 from archsim.machine import MachineParams
+from archsim.micro.noc_record import Transfer, record
 from archsim.noc import Network
 from archsim.noc.packet import Packet, PacketNetwork
 from archsim.noc.packet_machine import MachineWiring, machine_wiring
@@ -28,94 +27,11 @@ PACKET_BYTES = 128
 
 
 @attrs.frozen(kw_only=True)
-class Flow:
-    """Bytes from one port to another, there from `first_ps` to `last_ps`; ports are of a `MachineWiring`."""
+class Played:
+    """When a transfer's first byte was there, and when its last one had arrived, in ps."""
 
-    source: range
-    target: range
-    nbytes: int
-    first_ps: int
-    last_ps: int
-
-
-@attrs.frozen(kw_only=True)
-class Transfer:
-    """One call of the bulk network: how to repeat it, and the flows that it stands for."""
-
-    call: Callable[[Network], int]
-    flows: tuple[Flow, ...]
-
-    @property
-    def start_ps(self) -> int:
-        """When its first byte is there."""
-        return min(flow.first_ps for flow in self.flows)
-
-
-@attrs.define(eq=False)
-class Recorder:
-    """Stands between the cores and the network and takes down what passes."""
-
-    network: Network
-    wiring: MachineWiring
-    transfers: list[Transfer] = attrs.field(factory=list)
-
-    def request_latency_ps(self, core: int) -> int:
-        """As the network's."""
-        return self.network.request_latency_ps(core)
-
-    def deliver(self, shares: Sequence[Share], core: int) -> tuple[int, bool]:
-        """As the network's."""
-        target, taken = self.wiring.cores[core], list(shares)
-        self._note(
-            lambda network: network.deliver(taken, core)[0],
-            [
-                Flow(
-                    source=self.wiring.channels[channel],
-                    target=target,
-                    nbytes=share.nbytes,
-                    first_ps=share.first_ps,
-                    last_ps=share.last_ps,
-                )
-                for share in taken
-                for channel in share.channels
-            ],
-        )
-        return self.network.deliver(shares, core)
-
-    def send_to_memory(self, at_ps: int, groups: Groups, core: int) -> int:
-        """As the network's."""
-        source, taken = self.wiring.cores[core], list(groups)
-        self._note(
-            lambda network: network.send_to_memory(at_ps, taken, core),
-            [
-                Flow(source=source, target=self.wiring.channels[channel], nbytes=nbytes, first_ps=at_ps, last_ps=at_ps)
-                for channels, nbytes in taken
-                for channel in channels
-            ],
-        )
-        return self.network.send_to_memory(at_ps, groups, core)
-
-    def put(self, src_core: int, dst_core: int, nbytes: int, at_ps: int) -> tuple[int, int]:
-        """As the network's."""
-        source, target = self.wiring.cores[src_core], self.wiring.cores[dst_core]
-        self._note(
-            lambda network: network.put(src_core, dst_core, nbytes, at_ps)[1],
-            [Flow(source=source, target=target, nbytes=nbytes, first_ps=at_ps, last_ps=at_ps)],
-        )
-        return self.network.put(src_core, dst_core, nbytes, at_ps)
-
-    def _note(self, call: Callable[[Network], int], flows: list[Flow]) -> None:
-        self.transfers.append(Transfer(call=call, flows=tuple(flows)))
-
-
-def record(program: Program, params: MachineParams) -> list[Transfer]:
-    """Run the program and return its transfers in the order of the network's calls; raises as `simulate` does."""
-    machine = build(program, params)
-    recorder = Recorder(machine.network, machine_wiring(params.noc, params.cores, machine.network.channels))
-    for core in machine.cores:
-        core.memory.network = recorder
-    machine.sim.run()
-    return recorder.transfers
+    start_ps: int
+    end_ps: int
 
 
 @attrs.frozen(kw_only=True)
@@ -136,63 +52,154 @@ def compare(
     channels = params.memory.build().channel_count
     wiring = machine_wiring(params.noc, params.cores, channels)
     for window in windows:
-        transfers = recorded[window.start : window.stop]
-        bulk = play_bulk(transfers, params, channels)
-        packet = play_packets(transfers, params, wiring, how or PacketParams())
-        starts = [transfer.start_ps for transfer in transfers]
+        bulk = play_bulk(recorded, window, params, channels)
+        packet = play_packets(recorded, window, params, wiring, how or PacketParams())
         yield BulkComparison(
-            bulk_span_ps=max(bulk) - min(starts),
-            packet_span_ps=max(packet) - min(starts),
-            bulk_mean_ps=(sum(bulk) - sum(starts)) // len(starts),
-            packet_mean_ps=(sum(packet) - sum(starts)) // len(starts),
+            bulk_span_ps=span_ps(bulk),
+            packet_span_ps=span_ps(packet),
+            bulk_mean_ps=_mean(bulk),
+            packet_mean_ps=_mean(packet),
         )
 
 
-def play_bulk(transfers: Sequence[Transfer], params: MachineParams, channels: int) -> list[int]:
-    """When each transfer ends, in ps, on a bulk network that carries nothing else."""
+def span_ps(played: Sequence[Played]) -> int:
+    """From the first start to the last end."""
+    return max(item.end_ps for item in played) - min(item.start_ps for item in played)
+
+
+def _mean(played: Sequence[Played]) -> int:
+    return sum(item.end_ps - item.start_ps for item in played) // len(played)
+
+
+@attrs.define(eq=False)
+class _Releases:
+    """Which transfers of a window may be issued, and when: a heap of (issue ps, position)."""
+
+    recorded: Sequence[Transfer]
+    window: range
+    ready: list[tuple[int, int]] = attrs.field(factory=list)
+    _released: dict[int, list[int]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for position in self.window:
+            transfer = self.recorded[position]
+            if transfer.released_by in self.window:
+                self._released.setdefault(transfer.released_by, []).append(position)
+            else:
+                heapq.heappush(self.ready, (transfer.issued_ps, position))
+
+    def ended(self, position: int, end_ps: int) -> None:
+        """Let those follow that this transfer's end releases."""
+        for follower in self._released.get(position, ()):
+            wait = self.recorded[follower].issued_ps - self.recorded[position].end_ps
+            heapq.heappush(self.ready, (end_ps + wait, follower))
+
+
+def play_bulk(recorded: Sequence[Transfer], window: range, params: MachineParams, channels: int) -> list[Played]:
+    """A window of the recorded transfers on a bulk network that carries nothing else, in order."""
     network = Network(params.noc, params.cores, channels, params.period_ps)
-    return [transfer.call(network) for transfer in transfers]
+    releases, played = _Releases(recorded, window), {}
+    while releases.ready:
+        issued_ps, position = heapq.heappop(releases.ready)
+        transfer = recorded[position]
+        later = issued_ps - transfer.issued_ps
+        end_ps = transfer.call(network, later)
+        played[position] = Played(start_ps=transfer.start_ps + later, end_ps=end_ps)
+        releases.ended(position, end_ps)
+    return [played[position] for position in window]
 
 
 def play_packets(
-    transfers: Sequence[Transfer], params: MachineParams, wiring: MachineWiring, how: PacketParams
-) -> list[int]:
-    """When each transfer's last packet arrives, in ps, on a flit-level network that carries nothing else."""
-    network, period = PacketNetwork(wiring.wiring, how), params.period_ps
-    origin = min(transfer.start_ps for transfer in transfers) // period
-    turns = {nodes: cycle(nodes) for nodes in (*wiring.cores, *wiring.channels)}
-    sent: list[tuple[int, Packet]] = []
-    due = sorted(_packets(transfers, wiring.flit_bytes, period))
-    for created, _, index, number, flits in due:
-        flow = transfers[index].flows[number]
-        _advance(network, created - origin, len(sent))
-        packet = Packet(next(turns[flow.source]), next(turns[flow.target]), network.cycle, flits)
-        network.offer(packet)
-        sent.append((index, packet))
-    while len(network.finished) < len(sent):
-        network.step()
-    ends = [0] * len(transfers)
-    for index, packet in sent:
-        ends[index] = max(ends[index], (packet.delivered + origin) * period)
-    return ends
+    recorded: Sequence[Transfer], window: range, params: MachineParams, wiring: MachineWiring, how: PacketParams
+) -> list[Played]:
+    """A window of the recorded transfers on a flit-level network that carries nothing else, in order."""
+    return _PacketPlay(recorded, window, params, wiring, how).play()
 
 
-def _packets(transfers: Sequence[Transfer], flit: int, period: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(cycle from which it is there, number within its flow, transfer, flow, flits) of every packet."""
-    for index, transfer in enumerate(transfers):
+class _PacketPlay:
+    """One window on one flit-level network; `due` are packets to come, as (cycle, order, transfer, flow, flits)."""
+
+    def __init__(
+        self,
+        recorded: Sequence[Transfer],
+        window: range,
+        params: MachineParams,
+        wiring: MachineWiring,
+        how: PacketParams,
+    ) -> None:
+        self.recorded, self.period, self.flit = recorded, params.period_ps, wiring.flit_bytes
+        self.network = PacketNetwork(wiring.wiring, how)
+        self.releases = _Releases(recorded, window)
+        self.window = window
+        self.due: list[tuple[int, int, int, int, int]] = []
+        self.owner: dict[Packet, int] = {}
+        self.left: dict[int, int] = {}
+        self.start_ps: dict[int, int] = {}
+        self.end_ps: dict[int, int] = {}
+        self.turns = {nodes: cycle(nodes) for nodes in (*wiring.cores, *wiring.channels)}
+
+    def play(self) -> list[Played]:
+        """Go on until every transfer has ended."""
+        network = self.network
+        network.cycle = self.releases.ready[0][0] // self.period
+        while len(self.end_ps) < len(self.window):
+            self._issue()
+            self._offer()
+            if self.owner:
+                network.step()
+                self._receive(network.finished)
+            else:
+                self._idle()
+        return [Played(start_ps=self.start_ps[position], end_ps=self.end_ps[position]) for position in self.window]
+
+    def _issue(self) -> None:
+        """Make the packets of what has been released by now."""
+        ready = self.releases.ready
+        while ready and ready[0][0] < (self.network.cycle + 1) * self.period:
+            issued_ps, position = heapq.heappop(ready)
+            transfer = self.recorded[position]
+            later = issued_ps - transfer.issued_ps
+            self.start_ps[position] = transfer.start_ps + later
+            packets = list(self._packets(transfer, position, later))
+            self.left[position] = len(packets)
+            for packet in packets:
+                heapq.heappush(self.due, packet)
+
+    def _packets(self, transfer: Transfer, position: int, later: int) -> Iterator[tuple[int, int, int, int, int]]:
         for number, flow in enumerate(transfer.flows):
+            first = flow.first_ps + later
             for order, before in enumerate(range(0, flow.nbytes, PACKET_BYTES)):
                 size = min(PACKET_BYTES, flow.nbytes - before)
-                ready = flow.first_ps + (flow.last_ps - flow.first_ps) * (before + size) // flow.nbytes
-                yield -(-ready // period), order, index, number, -(-size // flit)
+                ready = first + (flow.last_ps - flow.first_ps) * (before + size) // flow.nbytes
+                yield -(-ready // self.period), order, position, number, -(-size // self.flit)
 
+    def _offer(self) -> None:
+        """Hand the network what is there in this cycle."""
+        due, network = self.due, self.network
+        while due and due[0][0] <= network.cycle:
+            _, _, position, number, flits = heapq.heappop(due)
+            flow = self.recorded[position].flows[number]
+            packet = Packet(next(self.turns[flow.source]), next(self.turns[flow.target]), network.cycle, flits)
+            network.offer(packet)
+            self.owner[packet] = position
 
-def _advance(network: PacketNetwork, until: int, sent: int) -> None:
-    """Go on to a cycle; an empty network goes there at once, when its credits are home."""
-    empty = 0
-    while network.cycle < until:
-        empty = empty + 1 if len(network.finished) == sent else 0
-        if empty > len(network.wheel):
-            network.cycle = until
-        else:
+    def _receive(self, finished: list[Packet]) -> None:
+        """Account for what has arrived in this cycle."""
+        for packet in finished:
+            position = self.owner.pop(packet)
+            self.left[position] -= 1
+            if not self.left[position]:
+                self.end_ps[position] = end_ps = packet.delivered * self.period
+                self.releases.ended(position, end_ps)
+        finished.clear()
+
+    def _idle(self) -> None:
+        """Nothing is under way: let the credits come home, then go to the next packet or release."""
+        network = self.network
+        coming = [row[0][0] for row in (self.due,) if row] + [ready // self.period for ready, _ in self._next_release()]
+        for _ in range(min(len(network.wheel), min(coming) - network.cycle)):
             network.step()
+        network.cycle = max(network.cycle, min(coming))
+
+    def _next_release(self) -> Iterable[tuple[int, int]]:
+        return self.releases.ready[:1]
