@@ -38,6 +38,7 @@ MODELS = {
     "layer_norm": attrs.evolve(BASE, norm="layer"),
     "gelu": attrs.evolve(BASE, mlp="gelu", norm="layer"),
     "tied": attrs.evolve(BASE, tied=True),
+    "tied_in_two_vectors": attrs.evolve(BASE, tied=True, hidden=320, heads=2, ffn=64),
     "biases": attrs.evolve(BASE, qkv_bias=True),
     "narrow_biases": attrs.evolve(BASE, qkv_bias=True, head_dim=16, rotary_dim=8, qk_norm=True),
     "input_only": attrs.evolve(BASE, input_only=1, mask_id=64),
