@@ -125,8 +125,6 @@ class _Layer:
             self._take(keys, rope=True)
             keys.phase("norm")
             norms.norm(keys, keys.activations(keys.vectors.x), keys.vectors.normed)
-        elif self.wide is not c:
-            norms.norm(c, c.activations(c.vectors.x), c.vectors.normed)
         fresh = self._fresh()
         for group in range(c.dims.q.blocks):
             if group in fresh:
