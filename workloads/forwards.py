@@ -158,8 +158,9 @@ class Forward:
     sees what stands before it; 0: all see all keys."""
     separate: bool = False
     """Such groups, which are drafts of the same rows, see no keys of the groups before them either."""
-    tree: bool = False
-    """The query rows are a tree of tokens: each sees the keys before them, its ancestors and itself."""
+    tree: int = 0
+    """Nodes at each depth of the tree that the query rows are: each sees the keys before it, its ancestors and itself,
+    and those that the forward accepts are moved behind each other afterwards; 0: no tree."""
     provisional: int = 0
     """Tokens fixed in a run or lane that others decide over; those that the output keeps are in `committed`."""
 

@@ -64,6 +64,8 @@ class Plain:
         self.caches: dict[tuple[int, str], Array] = {}
         self.visible: Array | None = None
         """Keys that each row of the next forwards sees (rows, keys); None: all."""
+        self.depths: Array | None = None
+        """Rotary positions of their rows, counted from the first one's; None: one after another."""
         self.routed: list[Array] = []
         """For every layer with experts passed: experts of every row (sequences, rows, top_k)."""
 
@@ -98,7 +100,8 @@ class Plain:
     def _rotate(self, rows: Array, start: int) -> Array:
         turned, half = self.shape.turned, self.shape.turned // 2
         rates = self.shape.rope_theta ** (-np.arange(0, turned, 2) / turned)
-        angles = (start + np.arange(rows.shape[2]))[:, None] * rates
+        depths = np.arange(rows.shape[2]) if self.depths is None else self.depths
+        angles = (start + depths)[:, None] * rates
         first, second, rest = rows[..., :half], rows[..., half:turned], rows[..., turned:]
         cosines, sines = np.cos(angles), np.sin(angles)
         return np.concatenate(

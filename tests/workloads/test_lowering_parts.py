@@ -14,6 +14,7 @@ from archsim.isa.trace import read_program
 from tests.workloads.walk import walk
 from workloads.lowering.builder import Builder
 from workloads.lowering.cli import main
+from workloads.lowering.context import Cell
 from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
@@ -21,6 +22,7 @@ from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes
 from workloads.lowering.memory import ring_depth
 from workloads.lowering.rounds import make_rounds
 from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
+from workloads.lowering.tables import FIRST_TABLE
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 
@@ -233,3 +235,9 @@ def test_the_command_writes_a_program(tmp_path, capsys) -> None:
 def test_uneven_cores_are_refused() -> None:
     with pytest.raises(WorkloadError, match="multiple of the 3 cores"):
         make_dims(MODEL, attrs.evolve(MESH, cores=3))
+
+
+def test_variables_have_words_of_their_own() -> None:
+    words = [word for name, word in vars(Cell).items() if not name.startswith("_")]
+    assert len(set(words)) == len(words)
+    assert max(words) < FIRST_TABLE

@@ -53,7 +53,7 @@ def visible(start: int, rows: int, fields: dict[str, object]) -> np.ndarray:
             node = row
             while node > 0:
                 out[row, start + node] = True
-                node = (node - 1) // 2
+                node = (node - 1) // 3 * 3
             out[row, start] = True
         else:
             size = int(fields.get("causal_rows", rows))  # type: ignore[call-overload]
@@ -63,7 +63,7 @@ def visible(start: int, rows: int, fields: dict[str, object]) -> np.ndarray:
 
 
 MASKS = {
-    "causal": {"causal_rows": 1}, "groups": {"causal_rows": 4}, "tree": {"tree": True},
+    "causal": {"causal_rows": 1}, "groups": {"causal_rows": 4}, "tree": {"tree": 3},
     "drafts": {"causal_rows": 4, "separate": True},
 }  # fmt: skip
 
@@ -86,23 +86,50 @@ def test_rows_see_what_the_definition_says(mask: str, start: int, rows: int) -> 
     everything = model.forward(canvas[:, start:], start, slice(0, rows))[0]
     model.forward(canvas, 0, slice(0, total))
     model.visible = visible(start, rows, fields)
+    if "tree" in fields:
+        model.depths = np.array([-(-row // 3) for row in range(rows)])
     wanted = model.forward(canvas[:, start:], start, slice(0, rows))[0]
     np.testing.assert_allclose(found, wanted, atol=2e-3)
     assert np.abs(everything - wanted).max() > 0.01 or rows <= 4
     assert HLEN == 32  # so that the cases meet one, two and three key tiles
 
 
+@pytest.mark.parametrize("committed", [1, 2, 4])
+def test_keys_and_values_of_accepted_nodes_are_moved(committed: int) -> None:
+    """Node 3 d is the accepted one of depth d; its K and V go to row d behind the root's."""
+    start, rows = 20, 10
+    verify = forward(1, "refine", start, rows, tree=3)
+    caches = []
+    for count in (0, committed):
+        schedule = scripted(forward(0, "warm", 0, start + rows), attrs.evolve(verify, committed=count))
+        program, layout = lower_with_layout(SHAPE, schedule, view_of(TINY), FLOAT_OPTIONS)
+        canvas = np.random.default_rng(1).integers(0, 60, (1, start + rows))
+        state = archsim.new_state(program, TINY, "fp32")
+        archsim.load_tensors(state, image(layout, random_weights(SHAPE, 3), canvas))
+        archsim.execute(state)
+        dumped, (tensor,) = archsim.dump_tensors(state)["kv_cache"], layout.tensors.kv[""]
+        width = layout.dims.kv.width
+        stacks = [dumped[base - tensor.base :][: 4 * tensor.elements].view(np.float32) for base in tensor.bases]
+        caches.append(np.stack(stacks).reshape(SHAPE.layers, 2, -1, width))
+    before, after = caches
+    wanted = before.copy()
+    for depth in range(1, committed):
+        wanted[:, :, start + depth] = before[:, :, start + 3 * depth]
+    np.testing.assert_array_equal(after, wanted)
+    assert (before == after).all() == (committed == 1)
+
+
 def test_verifying_forwards_have_the_masks_of_their_method() -> None:
-    def masks(name: str, **options: object) -> list[tuple[int, bool]]:
+    def masks(name: str, **options: object) -> list[tuple[int, int]]:
         given = {"prompt": 16, "gen": 16, "block": 8, "mean": 3.0, **options}
         return [(forward.causal_rows, forward.tree) for forward in build_schedule(name, **given).forwards()]
 
-    assert masks("bastion", nodes=12)[:3] == [(0, False), (0, False), (0, True)]
-    assert masks("taps", nodes=12)[:3] == [(0, False), (0, False), (0, True)]
-    assert masks("freedave", draft_steps=2)[:2] == [(0, False), (8, False)]
-    assert masks("orthrus", nodes=7)[:3] == [(0, False), (0, False), (1, False)]
-    assert masks("guided-diffusion")[:2] == [(0, False), (1, False)]
-    assert (8, False) in masks("dmax")
+    assert masks("bastion", nodes=12)[:3] == [(0, 0), (0, 0), (0, 2)]
+    assert masks("taps", nodes=12)[:3] == [(0, 0), (0, 0), (0, 2)]
+    assert masks("freedave", draft_steps=2)[:2] == [(0, 0), (8, 0)]
+    assert masks("orthrus", nodes=7)[:3] == [(0, 0), (0, 0), (1, 0)]
+    assert masks("guided-diffusion")[:2] == [(0, 0), (1, 0)]
+    assert (8, 0) in masks("dmax")
 
 
 def test_masks_need_the_last_keys_and_whole_groups() -> None:
@@ -110,6 +137,15 @@ def test_masks_need_the_last_keys_and_whole_groups() -> None:
     for changes in ({"kv_rows": 32}, {"causal_rows": 3}, {"scattered": True}):
         with pytest.raises(WorkloadError, match="forward 0: rows that do not all see the same keys"):
             lower(MODEL, scripted(attrs.evolve(sound, **changes)), SMALL)
+
+
+def test_trees_of_several_sequences_and_of_several_shapes_are_refused() -> None:
+    sound = forward(0, "refine", 16, 8, tree=2)
+    with pytest.raises(WorkloadError, match="forward 0: trees of 2 sequences; expected one sequence"):
+        lower(MODEL, scripted(attrs.evolve(sound, sequences=2)), SMALL)
+    other = forward(1, "refine", 16, 12, tree=3)
+    with pytest.raises(WorkloadError, match="trees of 8 rows, 2 at each depth, 12 rows, 3 at each depth; expected one"):
+        lower(MODEL, scripted(sound, other), SMALL)
 
 
 def test_row_tiles_are_refused() -> None:

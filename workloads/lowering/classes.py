@@ -68,8 +68,8 @@ class ForwardClass:
     """Whether sampled tokens are compared with the one that ends a text."""
     separate: bool = False
     """Whether it sees none of those before it either."""
-    tree: bool = False
-    """Whether each sees its ancestors in a tree only."""
+    tree: int = 0
+    """Nodes at each depth of a tree of which each row sees its ancestors only, if any."""
     sequences: int = 1
     kv_rows: int = 0
     """Rows attended to, where those are blocks of `key_block` rows anywhere on the canvas."""
@@ -127,6 +127,8 @@ def _check(forward: Forward) -> None:
         if forward.scattered or forward.q_start + forward.q_rows != forward.kv_rows or not divided:
             found = f"forward {forward.index}: rows that do not all see the same keys"
             raise WorkloadError(f"{found}; expected whole groups of them, whose keys are the last ones")
+    if forward.tree and forward.sequences > 1:
+        raise WorkloadError(f"forward {forward.index}: trees of {forward.sequences} sequences; expected one sequence")
 
 
 def classify(forward: Forward, hlen: int) -> ForwardClass:
@@ -193,6 +195,7 @@ def row_fields(forward: Forward, hlen: int) -> dict[str, int]:
         "run": rows - loose,
         "runs": int(rows > loose),
         "policy_rows": forward.policy_rows,
+        "accepted": max(forward.committed - 1, 0) if forward.tree else 0,
         "soft_rows": forward.soft_rows,
         "soft_start": max(forward.block_start - forward.q_start, 0) if forward.soft_rows else 0,
     }

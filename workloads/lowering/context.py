@@ -120,7 +120,7 @@ class Cell:
     """Element at which the current expert's matrices begin."""
     NEXT_EXPERT = 39
     """The same of the expert after it."""
-    MIX_ROWS = 62
+    MIX_ROWS = 70
     """Rows of which mixtures are made for the next forward, likewise."""
     LAST_MIX = 63
     """Those of the last row tile."""
@@ -134,6 +134,8 @@ class Cell:
     """Vector SRAM elements from the first query row to the first of them."""
     MASK_ID = 68
     """The mask token."""
+    ACCEPTED = 69
+    """Nodes of a tree whose K and V are moved."""
     PEERS = 20
     """Numbers of the other cores, in the order in which this core addresses them."""
 

@@ -10,7 +10,7 @@ from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.layers import emit_layers, layer_loop, layer_slots
 from workloads.lowering.likelihood import add_given, first_word
-from workloads.lowering.row_masks import load_row_masks
+from workloads.lowering.row_masks import load_row_masks, move_accepted
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD
 from workloads.lowering.soft_rows import load_soft, make_soft
@@ -34,7 +34,31 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
     plan = sampling_plan(c, token_pitch, sampled, (0, 0)) if c.kind.head_rows else None
     if plan is not None and c.kind.score == LIKELIHOOD:
         b.store(b.const(first_word(plan)), Cell.GIVEN)
-    pitch = 1 if c.kind.decodes else token_pitch
+    _passes(c, fields, plan, 1 if c.kind.decodes else token_pitch)
+    if plan is None:
+        return
+    with b.reg() as x, b.reg() as k:
+        sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
+        _behind_sampling(c, plan)
+    if c.kind.end_test:
+        emit_end_test(c, sampled)
+    if c.kind.verified:
+        emit_verify(c, sampled, token_pitch)
+    if c.kind.drafts:
+        emit_settle(c, tokens, token_pitch)
+
+
+def _behind_sampling(c: Context, plan: SamplingPlan) -> None:
+    """What this forward leaves for the next one: K and V of accepted nodes, mixtures of embeddings."""
+    if c.kind.tree:
+        move_accepted(c)
+    if c.kind.mix_rows:
+        make_soft(c, plan)
+
+
+def _passes(c: Context, fields: Fields, plan: SamplingPlan | None, pitch: int) -> None:
+    """All groups of sequences, the last one perhaps followed by another network."""
+    b = c.b
     if c.switches and c.groups > 1:
         with b.reg(c.table) as own:
             _set_next(c, own)
@@ -46,18 +70,6 @@ def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, samp
             _set_next(c, following)
     with b.loop(1 if c.switches else c.groups):
         _pass(c, plan, pitch)
-    if plan is None:
-        return
-    with b.reg() as x, b.reg() as k:
-        sample(c, sampling_plan(c, token_pitch, sampled, (x, k)))
-        if c.kind.mix_rows:
-            make_soft(c, plan)
-    if c.kind.end_test:
-        emit_end_test(c, sampled)
-    if c.kind.verified:
-        emit_verify(c, sampled, token_pitch)
-    if c.kind.drafts:
-        emit_settle(c, tokens, token_pitch)
 
 
 def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
@@ -115,6 +127,9 @@ def _start(c: Context, fields: Fields, tokens: int, sampled: int) -> None:
         b.store(value, Cell.TOKENS)
         fields.load(c, value, "committed")
         b.store(value, Cell.COMMITTED)
+        if c.kind.tree:
+            fields.load(c, value, "accepted")
+            b.store(value, Cell.ACCEPTED)
         b.store(0, Cell.KV_READ)
         b.store(b.const(c.first_layer * layer_slots(c)), Cell.SLOT)
         # Each core computes a run of chunks of every sequence's logits.

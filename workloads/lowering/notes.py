@@ -41,6 +41,13 @@ def program_notes(
 
 _NOTES: tuple[tuple[Callable[[ForwardClass], object], str], ...] = (
     (
+        lambda kind: kind.tree,
+        (
+            "trees of drafted tokens: made up, all nodes of a depth below the last one of the depth before, which are "
+            "those that are accepted; how a drafter's tokens become a tree is not counted"
+        ),
+    ),
+    (
         lambda kind: kind.scattered,
         (
             "scattered rows: tokens, rotary rows and K/V stores row by row, at made-up positions; "

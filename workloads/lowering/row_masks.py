@@ -9,7 +9,8 @@ key, and all that its parent sees.
 from __future__ import annotations
 
 from archsim.errors import WorkloadError
-from workloads.lowering.context import A_TABLES, F_ONE, Context
+from workloads.lowering.builder import Word
+from workloads.lowering.context import A_KV, A_TABLES, F_ONE, LAYER_ROW, Cell, Context
 
 _ONE = 1
 
@@ -41,6 +42,34 @@ def load_row_masks(c: Context, index: int) -> None:
         _keep_own(c, masks, before)
         _add_shared(c, masks, before)
         _to_masks(c, masks)
+
+
+def move_accepted(c: Context) -> None:
+    """Move K and V of the nodes that a tree's forward accepts, a row of each depth, behind those of the root.
+
+    They are read and written in the cache's format; their number is one less than the tokens that the forward commits.
+    """
+    b, v, dims, vlen = c.b, c.vectors, c.dims, c.dims.view.vlen
+    if c.kind.tree == 1:
+        return
+    c.phase("kv_move")
+    b.h_rows(1, dims.kv.width, 0)
+    with b.reg(c.table) as row, b.loop(c.layers):
+        with b.reg() as page:
+            b.emit("S_LD_INT", page, row, 1)
+            b.emit("C_SET_ADDR_PAGE", A_KV, page)
+        for value in (False, True):
+            for group in range(dims.kv.blocks):
+                for mnemonic, step in (("H_PREFETCH_V", c.kind.tree), ("H_STORE_V", 1)):
+                    with (
+                        c.offset(Cell.KV_WRITE, c.kv_offset(value, 0, group)) as place,
+                        b.reg(v.sampling * vlen) as target,
+                        b.loop_of(Word(Cell.ACCEPTED)),
+                    ):
+                        b.add(place, step * dims.kv.width)
+                        b.emit(mnemonic, target, place, A_KV, 0, c.options.kv_format.code)
+                        b.add(target, vlen)
+        b.add(row, LAYER_ROW)
 
 
 def _load(c: Context, index: int, target: int, shift: int) -> None:
@@ -109,6 +138,9 @@ def _to_masks(c: Context, masks: int) -> None:
     b.emit("V_SUB_VF", *2 * (c.v(masks),), _ONE, 0, 1)
 
 
-def parents(rows: int, vlen: int) -> list[int]:
-    """A made-up tree of that many nodes behind its root: Vector SRAM elements from the root's row to the parents'."""
-    return [(row - 1) // 2 * vlen for row in range(1, rows)]
+def parent(row: int, width: int) -> int:
+    """The parent of a node of a made-up tree: `width` nodes at each depth, all below the last one of the depth before.
+
+    So node depth x width is the only one that others stand below, and the nodes of a depth follow each other.
+    """
+    return (row - 1) // width * width

@@ -131,10 +131,28 @@ def load_rope(c: Context, position: int, offset: int) -> None:
     if c.listed is not None:
         _load_listed_rope(c, c.listed.positions)
         return
+    if c.kind.tree:
+        _load_tree_rope(c, position)
+        return
     b.emit("S_MUL_INT", offset, position, b.const(vlen))
     b.emit("H_PREFETCH_V", c.v(v.cosines), offset, A_TABLES, 0, c.table_precision)
     b.add(offset, c.positions * vlen)
     b.emit("H_PREFETCH_V", c.v(v.sines), offset, A_TABLES, 0, c.table_precision)
+
+
+def _load_tree_rope(c: Context, position: int) -> None:
+    """The same of a tree, whose nodes of one depth all stand at the same position."""
+    b, v, vlen, width = c.b, c.vectors, c.dims.view.vlen, c.kind.tree
+    b.stride(0)
+    with b.reg() as offset:
+        for depth in range(ceil_div(c.kind.q_rows - 1, width) + 1):
+            first = (depth - 1) * width + 1 if depth else 0
+            b.h_rows(min(width, c.kind.q_rows - first) if depth else 1, vlen, 0)
+            b.emit("S_ADDI_INT", offset, position, depth)
+            b.emit("S_MUL_INT", offset, offset, b.const(vlen))
+            b.emit("H_PREFETCH_V", c.v(v.cosines + first), offset, A_TABLES, 1, c.table_precision)
+            b.add(offset, c.positions * vlen)
+            b.emit("H_PREFETCH_V", c.v(v.sines + first), offset, A_TABLES, 1, c.table_precision)
 
 
 def _load_listed_rope(c: Context, positions: int) -> None:

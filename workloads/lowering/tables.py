@@ -16,7 +16,7 @@ from workloads.lowering.key_blocks import block_starts
 from workloads.lowering.networks import Networks
 from workloads.lowering.rounds import Rounds
 from workloads.lowering.routing import RoutingPlan
-from workloads.lowering.row_masks import parents as tree_parents
+from workloads.lowering.row_masks import parent
 
 FIRST_TABLE = 72
 """First word behind the variables."""
@@ -97,8 +97,8 @@ def make_tables(
     listed = positions + scattered * token_pitch
     further = listed + scattered * sequences * token_pitch
     parents = further + max(max(kind.mix_terms - 2, 0) * kind.mix_rows for kind in rounds.classes)
-    nodes = max(kind.q_rows * kind.tree for kind in rounds.classes)
-    blocks = parents + nodes
+    trees = {(kind.q_rows, kind.tree) for kind in rounds.classes if kind.tree}
+    blocks = parents + max((rows for rows, _ in trees), default=0)
     starts = _block_starts(rounds, token_pitch)
     end = blocks + len(starts)
     if end > dims.view.int_words:
@@ -114,8 +114,8 @@ def make_tables(
         words += shared
         if scattered:
             words += [0] * (positions - len(words)) + _spread(token_pitch)
-        if nodes:
-            words += [0] * (parents - len(words)) + tree_parents(nodes, dims.view.vlen)
+        if trees:
+            words += [0] * (parents - len(words)) + _parents(trees, dims)
         if starts:
             words += [0] * (blocks - len(words)) + starts
         images.append(tuple(words))
@@ -214,6 +214,15 @@ def _row_fields(
         tables = [layers[route(kind, networks)] for kind in rounds.kinds]
         rows = [{**row, "next": table} for row, table in zip(rows, [*tables[1:], tables[-1]], strict=True)]
     return rows
+
+
+def _parents(trees: set[tuple[int, int]], dims: Dims) -> list[int]:
+    """Vector SRAM elements from the root's row to those of the parents; raises WorkloadError for different trees."""
+    if len(trees) > 1:
+        found = f"trees of {', '.join(f'{rows} rows, {width} at each depth' for rows, width in sorted(trees))}"
+        raise WorkloadError(f"{found}; expected one shape of trees")
+    ((rows, width),) = trees
+    return [parent(row, width) * dims.view.vlen for row in range(1, rows)]
 
 
 def _mask_row(forward: Forward, kind: ForwardClass, hlen: int, most: int) -> int:

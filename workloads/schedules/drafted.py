@@ -43,7 +43,7 @@ class DraftedSchedule(Logged, ScheduleBase):
     @property
     def verifier(self) -> dict[str, Any]:
         """Fields of the verifying forward: what its rows see of each other."""
-        return {"tree": True}
+        return {"tree": -(-self.nodes // (self.block - 1))}
 
     def forwards(self) -> Iterator[Forward]:
         """The prompt's forward, then the pairs."""
