@@ -19,8 +19,9 @@ from workloads.models import load_model
 
 SAMPLES = 8
 _HEAD = (".sampling", ".lm_head")
-# What places a forward in the schedule and does not change its work.
+# What places a forward in the schedule, and how many tokens it fixes: neither changes its work.
 _PLACE = {"index", "q_start", "write_start", "head_start", "block_start", "block_index", "step_in_block"}
+_PLACE |= {"committed", "free_commits", "provisional"}
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--machine", default="dart-2048", metavar="NAME|FILE", help="sampling-cost: the machine")
     parser.add_argument("--model", default="llada-8b", help="sampling-cost: the model")
     parser.add_argument("--host-ms", type=float, default=25.0, metavar="X", help="published: host time of a forward")
-    parser.add_argument("--samples", type=int, default=4, metavar="N", help="published: forwards simulated of a run")
+    parser.add_argument("--samples", type=int, default=3, metavar="N", help="published: forwards simulated of a run")
     args = parser.parse_args(argv)
     if args.samples < 1 or not 0 <= args.host_ms < float("inf"):
         raise WorkloadError("--samples, --host-ms: expected at least 1, and a finite number of at least 0")
