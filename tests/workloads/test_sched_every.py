@@ -11,7 +11,7 @@ from workloads.evidence import ABSTRACT_ONLY
 from workloads.forwards import KINDS, Forward, schedule_json, summarize
 from workloads.schedules import SCHEDULES, build_schedule
 
-LENGTHS = {"daedal": 19} | dict.fromkeys(
+LENGTHS = {"edlm": 16, "daedal": 19} | dict.fromkeys(
     ("autoregressive", "bd3lm", "rho-eos", "context-init", "joint-sampling", "schema-scaffold"), 16
 )
 """Tokens of the toys that are not 32."""
