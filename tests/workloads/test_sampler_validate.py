@@ -34,7 +34,7 @@ def test_overlap_hides_most_of_what_the_published_run_shows(machine: MachinePara
 
 def test_view_has_the_sizes_of_the_machine(machine: MachineParams) -> None:
     view = view_of(machine)
-    assert (view.vlen, view.vector_vectors, view.channels, view.int_words) == (2048, 2048, 64, 16384)
+    assert (view.vlen, view.vector_vectors, view.channels, view.int_words) == (2048, 2048, 64, 65536)
 
 
 @pytest.mark.slow
