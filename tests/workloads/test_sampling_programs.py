@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import attrs
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_variant import parse_sampling
 from workloads.models import load_model
 from workloads.schedules import build_schedule
-from workloads.study.sampling_cost import VARIANTS, cost
+from workloads.study.sampling_cost import VARIANTS, cost, cost_lines
 from workloads.tiny.checkpoint import Checkpoint, random_checkpoint
 from workloads.tiny.program import FLOAT_OPTIONS, Run, run_program
 from workloads.tiny.tasks import MASK
@@ -66,6 +68,21 @@ def test_costs_are_ordered_as_the_work_is() -> None:
 
 def test_variants_of_the_study_are_ones_that_can_be_read() -> None:
     assert len({parse_sampling(words) for _, words, _ in VARIANTS if words}) >= 9
+
+
+@pytest.mark.parametrize("logits", ["onchip", "online"])
+def test_cores_that_share_the_vocabulary_meet_in_memory(logits: str) -> None:
+    with pytest.raises(WorkloadError, match=rf"option logits: {logits}: each of 4 cores has some .* expected spill"):
+        cost(load_model("llada-8b").shrunk(layers=1), "quad-mesh", logits=logits)
+
+
+def test_the_study_says_why_a_row_is_missing() -> None:
+    _, heading, first, second = itertools.islice(cost_lines(SMALL, "quad-mesh"), 4)
+    assert heading.startswith("variant")
+    assert first.startswith(VARIANTS[0][0])
+    assert "expected" not in first
+    assert "--logits onchip" in second
+    assert "expected spill" in second
 
 
 @pytest.mark.parametrize("logits", ["onchip", "online"])

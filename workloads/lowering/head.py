@@ -137,6 +137,9 @@ def _place_of_logits(c: Context, plan: SamplingPlan) -> dict[str, Any]:
     if logits != "spill" and (kind.draws > 1 or kind.score in KEPT):
         wanted = "several draws of a token" if kind.draws > 1 else KEPT[kind.score]
         raise WorkloadError(f"option logits: {logits}: {wanted}; expected spill, with logits that can be read again")
+    if logits != "spill" and c.dims.view.cores > 1:
+        found = f"each of {c.dims.view.cores} cores has some of a row's logits"
+        raise WorkloadError(f"option logits: {logits}: {found}; expected spill, through which they meet")
     if logits == "onchip":
         if c.groups > 1 or v.logit_vectors < plan.chunks * v.head_rows:
             found = f"logits of {v.head_rows} rows take {plan.chunks * v.head_rows} vectors, {v.logit_vectors} are free"

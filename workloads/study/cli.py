@@ -54,11 +54,15 @@ def main(argv: list[str]) -> int:
 
 def _print_timed(args: argparse.Namespace) -> None:
     """Studies that simulate time, line by line as results come."""
+    from workloads.models import load_model
     from workloads.study.published import published_lines
     from workloads.study.sampling_cost import cost_lines
 
-    named = args.name == "published"
-    for line in published_lines(args.host_ms, args.samples) if named else cost_lines(args.model, args.machine):
+    if args.name == "published":
+        lines = published_lines(args.host_ms, args.samples)
+    else:
+        lines = cost_lines(load_model(args.model), args.machine)
+    for line in lines:
         print(line, flush=True)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import attrs
 
 import archsim
+from archsim.errors import ArchsimError
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.sampling_variant import GREEDY, parse_sampling
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.shape import ModelShape
 
@@ -59,16 +59,16 @@ def cost(model: ModelShape, machine: str, words: str = "", logits: str = "spill"
     )
 
 
-def cost_lines(model: str, machine: str) -> Iterator[str]:
+def cost_lines(model: ModelShape, machine: str) -> Iterator[str]:
     """The table, a row as soon as it is there; rows that a machine has no room for say so."""
-    shape = load_model(model).shrunk(layers=1)
-    yield f"{model} on {machine}, {BLOCK} rows, one layer: exposed microseconds of LM head and sampling"
+    shape = model.shrunk(layers=1, name=model.name)
+    yield f"{model.name} on {machine}, {BLOCK} rows, one layer: exposed microseconds of LM head and sampling"
     yield f"{'variant':<37} {'--sampling':<35} {'LM head':>8} {'sampling':>9} {'both':>8} {'HBM MB':>8}"
     for about, words, logits in VARIANTS:
         asked = words if logits == "spill" else f"--logits {logits}"
         try:
             row = cost(shape, machine, words, logits)
-        except archsim.ArchsimError as error:
+        except ArchsimError as error:
             yield f"{about:<37} {asked:<35} {error}"
             continue
         head, sampling = row.head_ps / 1e6, row.sampling_ps / 1e6
