@@ -147,8 +147,8 @@ def test_scores_that_need_all_logits_again_are_refused_without_them(logits: str)
         lower(MODEL, built("dream"), SMALL, LoweringOptions(logits=logits))
 
 
-@pytest.mark.parametrize("change", [{"score_passes": 1}])
-def test_what_no_code_is_emitted_for_is_refused_by_name(change: dict[str, object]) -> None:
-    forward = attrs.evolve(next(iter(built("dream").forwards())), **change)
-    with pytest.raises(WorkloadError, match=f"forward 0: {next(iter(change))} is"):
+@pytest.mark.parametrize("key_block", [0, 8])
+def test_passes_that_choose_no_blocks_are_refused(key_block: int) -> None:
+    forward = attrs.evolve(next(iter(built("dream").forwards())), score_passes=1, key_block=key_block)
+    with pytest.raises(WorkloadError, match="forward 0: score_passes is 1; expected a key_block and chosen_blocks"):
         classify(forward, SMALL.hlen)

@@ -120,6 +120,9 @@ class ForwardClass:
 
 
 def _check(forward: Forward) -> None:
+    if forward.score_passes and not (forward.key_block and forward.chosen_blocks):
+        found = f"forward {forward.index}: score_passes is {forward.score_passes}"
+        raise WorkloadError(f"{found}; expected a key_block and chosen_blocks with it, or no further passes")
     if (forward.write_start, forward.write_rows) != (forward.q_start, forward.q_rows):
         raise WorkloadError(f"forward {forward.index}: writes K/V of other rows than it sends; expected the same rows")
     if forward.causal_rows or forward.tree:
