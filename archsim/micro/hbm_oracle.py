@@ -25,8 +25,6 @@ QUICK_REQUESTS = 20_000
 """Requests of a row that are offered when not all rows are measured in full."""
 UNRECORDED_REQUESTS = 60_000
 """Requests of the rows whose record does not tell their number."""
-ROUNDED = "each burst's share of a turn of the bus is rounded down to whole ns (memory.lane); long runs lose none"
-"""Why mixes of single bursts are fast on the machines' memory."""
 
 _STANDARDS = {"HBM2": "HBM2-2000", "HBM3": "HBM3-6400"}
 _PATTERNS = {
@@ -124,5 +122,4 @@ def _machine_row(theirs: OracleRow, ours: HbmResult) -> Row:
         theirs=theirs.figures["total_GBps"],
         ours=ours.total_GBps,
         tolerance=theirs.tolerance,
-        note=ROUNDED if theirs.tolerance == MIX_TOLERANCE and theirs.load.pattern != "random" else "",
     )
