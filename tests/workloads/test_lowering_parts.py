@@ -14,12 +14,12 @@ from archsim.isa.trace import read_program
 from tests.workloads.walk import walk
 from workloads.lowering.builder import Builder
 from workloads.lowering.cli import main
-from workloads.lowering.context import Cell
 from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
 from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes, matrix_cells
 from workloads.lowering.memory import ring_depth
+from workloads.lowering.places import Cell
 from workloads.lowering.rounds import make_rounds
 from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
 from workloads.lowering.tables import FIRST_TABLE

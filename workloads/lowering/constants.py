@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import (
+from workloads.lowering.places import (
     F_CUBIC,
     F_EPSILON,
     F_HEAD,

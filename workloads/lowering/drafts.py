@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import Cell
 from workloads.lowering.vectors import TRANSFER
 
 

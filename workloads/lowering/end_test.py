@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from workloads.lowering.builder import Count, Word
-from workloads.lowering.context import Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import Cell
 
 
 def emit_end_test(c: Context, sampled: int) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from archsim.errors import WorkloadError
 from workloads.forwards import Forward
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import A_EXPERTS, Cell, Mixture, Tensors
+from workloads.lowering.context import Mixture, Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.memory import MatrixPlan
 from workloads.lowering.networks import Networks, refuse_networks
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.places import A_EXPERTS, Cell
 from workloads.lowering.recording import read_recording
 from workloads.lowering.rounds import Rounds
 from workloads.lowering.routing import RoutingPlan, plan_routing

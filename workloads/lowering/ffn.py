@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from workloads.lowering import norms
 from workloads.lowering.builder import Count
-from workloads.lowering.context import F_CUBIC, F_LINEAR, F_ONE, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import Columns
 from workloads.lowering.parallel import Reduction, split_residual
+from workloads.lowering.places import F_CUBIC, F_LINEAR, F_ONE
 from workloads.lowering.stages import SHARED
 from workloads.lowering.weights import Rows
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import Cell
 
 
 class Fields:

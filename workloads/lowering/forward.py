@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from workloads.lowering import rows
-from workloads.lowering.context import A_TABLES, LAYER_ROW, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
 from workloads.lowering.end_test import emit_end_test
 from workloads.lowering.fields import Fields, load_counts
 from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
 from workloads.lowering.layers import emit_layers, layer_loop, layer_slots
 from workloads.lowering.likelihood import add_given, first_word
+from workloads.lowering.places import A_TABLES, LAYER_ROW, Cell
 from workloads.lowering.row_masks import load_row_masks, move_accepted
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_scores import LIKELIHOOD

@@ -13,18 +13,7 @@ from workloads.forwards import Forward, Schedule, Window, evidence_notes, requir
 from workloads.lowering.builder import Builder
 from workloads.lowering.classes import ForwardClass, first_row
 from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import (
-    A_KEPT,
-    A_LOGITS,
-    A_SPILL,
-    A_WEIGHTS,
-    F_SAMPLING,
-    LAYER_ROW,
-    PAGE_BITS,
-    Cell,
-    Context,
-    Listed,
-)  # fmt: skip
+from workloads.lowering.context import Context, Listed
 from workloads.lowering.dims import KeysTooLong, make_dims
 from workloads.lowering.expert_plan import check_experts, choose_experts, make_mixture
 from workloads.lowering.fit import fit_program
@@ -48,6 +37,16 @@ from workloads.lowering.networks import find_networks
 from workloads.lowering.notes import program_notes
 from workloads.lowering.operator_plan import leading
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.places import (  # fmt: skip
+    A_KEPT,
+    A_LOGITS,
+    A_SPILL,
+    A_WEIGHTS,
+    F_SAMPLING,
+    LAYER_ROW,
+    PAGE_BITS,
+    Cell,
+)
 from workloads.lowering.rounds import make_rounds
 from workloads.lowering.sampling_draw import emit_variant_constants
 from workloads.lowering.sampling_transfer import emit_masks

@@ -10,9 +10,10 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_LOGITS, A_PREVIOUS, F_SAMPLING, FP_SCRATCH, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
 from workloads.lowering.parallel import meet
+from workloads.lowering.places import A_LOGITS, A_PREVIOUS, F_SAMPLING, FP_SCRATCH, Cell
 from workloads.lowering.policy import choose_rows
 from workloads.lowering.sampling import emit_sampling
 from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start

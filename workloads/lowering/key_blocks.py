@@ -7,8 +7,9 @@ those of no single head, but as many. Which blocks are taken is made up.
 
 from __future__ import annotations
 
-from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import A_KV, Cell
 from workloads.lowering.vectors import TRANSFER
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import KeysTooLong
 from workloads.lowering.key_blocks import load_blocks
+from workloads.lowering.places import A_KV, Cell
 
 
 @attrs.frozen

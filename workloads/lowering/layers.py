@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from workloads.lowering import norms
 from workloads.lowering.attention import attention
-from workloads.lowering.context import A_EXPERTS, A_KV, A_TABLES, LAYER_ROW, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.mixture import mixture as route
 from workloads.lowering.operators import emit_bodies
+from workloads.lowering.places import A_EXPERTS, A_KV, A_TABLES, LAYER_ROW, Cell
 
 
 def emit_layers(c: Context) -> None:

@@ -7,7 +7,8 @@ embedding, which stands for the LM head's: rows of that one are spread over tile
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import A_TABLES, Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import A_TABLES, Cell
 from workloads.lowering.sampling_plan import SamplingPlan
 
 

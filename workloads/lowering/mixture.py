@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from workloads.lowering import norms
 from workloads.lowering.builder import Word
-from workloads.lowering.context import F_ONE, Cell, Context, Mixture
+from workloads.lowering.context import Context, Mixture
 from workloads.lowering.ffn import activate, shared_experts
 from workloads.lowering.parallel import answered, ask, settle
+from workloads.lowering.places import F_ONE, Cell
 from workloads.lowering.router import score
 from workloads.lowering.stages import Plan
 from workloads.lowering.vectors import ExpertArea

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import F_EPSILON, F_MEAN, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import F_EPSILON, F_MEAN
 from workloads.lowering.weights import Rows
 
 _MEAN, _EPSILON = 1, 2

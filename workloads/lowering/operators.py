@@ -20,9 +20,10 @@ from workloads.forwards import OperatorRows
 from workloads.lowering import norms
 from workloads.lowering import rows as row_work
 from workloads.lowering.attention import cached_attention, project_kv, project_q
-from workloads.lowering.context import A_KEPT, Cell, Context, Listed
+from workloads.lowering.context import Context, Listed
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.operator_plan import OperatorPlan, all_rows, kept_elements, plan_operators
+from workloads.lowering.places import A_KEPT, Cell
 from workloads.lowering.similarity import compare, load_values, select_rows, swap_queries
 from workloads.lowering.vectors import VectorPlan
 

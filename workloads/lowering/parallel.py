@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from archsim.errors import WorkloadError
 from workloads.lowering import norms
-from workloads.lowering.context import F_SHARE, Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import F_SHARE, Cell
 
 _SHARE, _IGNORED = 1, 7
 

@@ -18,8 +18,9 @@ import attrs
 
 from workloads.lowering import rows as row_work
 from workloads.lowering.builder import Count
-from workloads.lowering.context import A_KV, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import A_KV, Cell
 
 _MINUS_INFINITY = 1
 

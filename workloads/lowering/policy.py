@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from archsim.errors import WorkloadError
 from workloads.lowering.builder import Count, Word
-from workloads.lowering.context import A_TABLES, F_ONE, Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import A_TABLES, F_ONE, Cell
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.weights import Rows
 

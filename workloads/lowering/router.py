@@ -8,7 +8,8 @@ the next one the largest. Equal scores are chosen together.
 from __future__ import annotations
 
 from workloads.lowering.builder import Count
-from workloads.lowering.context import F_HUGE, F_ONE, F_SCALE, F_TINY, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import F_HUGE, F_ONE, F_SCALE, F_TINY
 from workloads.lowering.vectors import ExpertArea
 
 _ONE, _HUGE, _TINY, _SCALE = 1, 2, 3, 4

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from archsim.errors import WorkloadError
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_KV, A_TABLES, F_ONE, LAYER_ROW, Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import A_KV, A_TABLES, F_ONE, LAYER_ROW, Cell
 
 _ONE = 1
 

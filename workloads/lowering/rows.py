@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder, Count, Word
-from workloads.lowering.context import A_KV, A_TABLES, F_EPSILON, F_HEAD, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import A_KV, A_TABLES, F_EPSILON, F_HEAD, Cell
 
 _MEAN, _EPSILON = 1, 2
 

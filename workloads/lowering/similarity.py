@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workloads.lowering import rows as row_work
-from workloads.lowering.context import A_KEPT, A_KV, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.operator_plan import OperatorPlan
+from workloads.lowering.places import A_KEPT, A_KV, Cell
 from workloads.lowering.vectors import TRANSFER
 
 

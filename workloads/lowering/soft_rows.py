@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from archsim.errors import WorkloadError
 from workloads.lowering.builder import Word
-from workloads.lowering.context import A_LOGITS, A_TABLES, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import A_LOGITS, A_TABLES, Cell
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.soft_tokens import mix_tokens
 from workloads.lowering.weights import Rows

@@ -7,8 +7,9 @@ of its terms' norms (DMax, arXiv 2604.08302). One token is the one that was samp
 from __future__ import annotations
 
 from archsim.errors import WorkloadError
-from workloads.lowering.context import A_LOGITS, A_TABLES, F_EPSILON, Cell, Context
+from workloads.lowering.context import Context
 from workloads.lowering.dims import ceil_div
+from workloads.lowering.places import A_LOGITS, A_TABLES, F_EPSILON, Cell
 from workloads.lowering.sampling_plan import SamplingPlan
 from workloads.lowering.sampling_transfer import make_minus_infinity
 

@@ -8,7 +8,8 @@ turn spill them to two places, and L stays in FP_MEM from forward to forward.
 from __future__ import annotations
 
 from workloads.lowering.builder import Builder
-from workloads.lowering.context import A_LOGITS, A_PREVIOUS, Cell, Context
+from workloads.lowering.context import Context
+from workloads.lowering.places import A_LOGITS, A_PREVIOUS, Cell
 from workloads.lowering.sampling_scores import Bank, logarithm
 
 STABILITY = "stability"

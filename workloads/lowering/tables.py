@@ -9,11 +9,12 @@ import attrs
 from archsim.errors import WorkloadError
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, mixed_rows, row_fields
-from workloads.lowering.context import LAYER_ROW, PAGE_BITS, Cell, Tensors
+from workloads.lowering.context import Tensors
 from workloads.lowering.dims import Dims
 from workloads.lowering.fields import Fields
 from workloads.lowering.key_blocks import block_starts
 from workloads.lowering.networks import Networks
+from workloads.lowering.places import LAYER_ROW, PAGE_BITS, Cell
 from workloads.lowering.rounds import Rounds
 from workloads.lowering.routing import RoutingPlan
 from workloads.lowering.row_masks import parent

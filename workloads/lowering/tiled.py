@@ -18,10 +18,11 @@ import attrs
 from workloads.lowering import norms, rows
 from workloads.lowering.attention import cached_attention
 from workloads.lowering.classes import ForwardClass
-from workloads.lowering.context import A_KV, A_SPILL, A_TABLES, Cell, Context, Tiling
+from workloads.lowering.context import Context, Tiling
 from workloads.lowering.dims import Dims
 from workloads.lowering.ffn import feed_forward, output_projection
 from workloads.lowering.mixture import mixture as route
+from workloads.lowering.places import A_KV, A_SPILL, A_TABLES, Cell
 from workloads.lowering.stages import Plan, split_layer
 from workloads.lowering.vectors import VectorPlan, plan_vectors
 
