@@ -203,6 +203,8 @@ def test_axis_and_short_last_block() -> None:
 
 def test_storage_agrees_with_the_format_table() -> None:
     for name, stored in FORMATS.items():
+        if name not in NUMBERS:
+            continue  # scales and zero points: test_semantics_channels
         assert NUMBERS[name].bits_per_element(32) == stored.total_bytes(1024) * 8 / 1024
     assert NUMBERS["mxfp6_e2m3"].bits_per_element() == 6.25
     assert NUMBERS["mxfp8"].bits_per_element(8) == 9.0
