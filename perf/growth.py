@@ -27,13 +27,13 @@ REPEATS = 1
 
 AXES: dict[str, tuple[list[Any], str]] = {
     "steps": ([16, 32, 64], "flat: steps of a block repeat, and are skipped"),
-    "layers": ([8, 16, 32, 64], "flat; beyond 8 B parameters scale offsets space layers unevenly"),
+    "layers": ([8, 16, 32, 64], "flat: layers repeat, and are skipped"),
     "vocab": ([63232, 126464, 252928], "linear: the LM head and sampling are simulated in every step that is"),
     "prompt": ([128, 256, 512], "linear in the rows of a warm step, in tiles of BLEN rows"),
     "batch": ([1, 2, 4, 8], "linear: attention and KV stores are by sequence"),
-    "blocks": ([2, 4, 8], "linear: each block writes other rows of the KV cache, which lie in other DRAM banks"),
+    "blocks": ([2, 4, 8, 16, 32], "flat after a few: blocks end in equal states, and nearly alike ones are skipped"),
     "channels": ([16, 32, 64], "flat: channels in the same state are timed together"),
-    "cores": ([1, 4], "more than linear: cores share channels and links and seldom fall into step"),
+    "cores": ([1, 4], "more than linear: cores share channels and links, and take ten layers to fall into step"),
 }
 """Values of each figure, the base case's among them, and the law with its reason."""
 
