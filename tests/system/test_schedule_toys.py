@@ -13,7 +13,7 @@ from archsim.report.text import render
 from archsim.run import collect
 from tests.workloads.schedule_toys import toy
 from workloads.evidence import ABSTRACT_ONLY
-from workloads.forwards import evidence_notes
+from workloads.forwards import Window, evidence_notes
 from workloads.lowering.generation import lower
 from workloads.lowering.machine_view import view_of
 from workloads.models import load_model
@@ -59,3 +59,13 @@ def test_runs_end_to_end(name: str) -> None:
     notes = evidence_notes(schedule)
     assert bool(notes) == (schedule.evidence == ABSTRACT_ONLY) == ("evidence" in result.schedule)
     assert all(f"note: {note}" in render(result) for note in notes)
+
+
+@pytest.mark.parametrize("name", LOWERABLE)
+def test_a_window_runs_from_any_forward(name: str) -> None:
+    """Also one that begins in the middle of a draft, or behind what an earlier forward left on chip."""
+    schedule = toy(name)
+    count = sum(1 for _ in schedule.forwards())
+    elaborated = build(lower(model(), schedule, view_of(machine()), window=Window(1, min(3, count))), machine())
+    elaborated.sim.run()
+    assert collect(elaborated).forwards == min(3, count) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workloads.lowering.context import Context
 from workloads.lowering.places import Cell
-from workloads.lowering.vectors import TRANSFER
+from workloads.lowering.vectors import MASKS
 
 
 def emit_fork(c: Context, tokens: int, pitch: int) -> None:
@@ -46,5 +46,5 @@ def _copy(c: Context, source: int, target: int, words: int) -> None:
     b, vlen = c.b, c.dims.view.vlen
     for start in range(0, words, vlen):
         taken, place = b.const(source + start), b.const(target + start)
-        with b.reg(TRANSFER * vlen) as any_mask, b.reg(min(vlen, words - start)) as count:
+        with b.reg(MASKS * vlen) as any_mask, b.reg(min(vlen, words - start)) as count:
             b.emit("S_SELECT_INT", place, taken, taken, any_mask, count)
