@@ -42,7 +42,10 @@ def emit_verify(c: Context, sampled: int, pitch: int) -> None:
 
 
 def _copy(c: Context, source: int, target: int, words: int) -> None:
-    """Copy words of INT_MEM, as many at a time as a vector has lanes: both choices of the selection are the same."""
+    """Copy words of INT_MEM, as many at a time as a vector has lanes: both choices of the selection are the same.
+
+    The mask may hold anything, but must be written: a round with sampled rows begins with that (`emit_masks`).
+    """
     b, vlen = c.b, c.dims.view.vlen
     for start in range(0, words, vlen):
         taken, place = b.const(source + start), b.const(target + start)
