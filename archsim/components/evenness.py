@@ -63,6 +63,13 @@ class Evenness:
     odd_bytes: int = 0
     """Bytes of HBM touched, and those of them that move to other banks."""
     accesses: int = 0
+    others: int = 0
+    """Those of them that meet others than before, as far as was looked."""
+
+    @property
+    def forgave(self) -> bool:
+        """Whether anything was forgiven."""
+        return self.odd_bytes > 0 or self.others > 0
 
     def compare(self, core: int, earlier: list[LogEntry], last: list[LogEntry]) -> bool:
         """Match two iterations of a core; False where they differ in more than even moves."""
@@ -161,7 +168,7 @@ class Evenness:
 
     def _apart(self, times: int) -> bool:
         """Whether groups that move differently keep apart, where one of them writes or both open HBM rows."""
-        others = 0
+        self.others = 0
         groups = sorted(self.sweeps.items(), key=lambda item: item[0])
         for i, ((core, what, write, move, _), sweep) in enumerate(groups):
             low, high = sweep.over(move, times)
@@ -178,8 +185,8 @@ class Evenness:
                         return False
                     if not (write or write2):
                         continue  # which rows they find open is forgiven
-                others += _other_meetings(sweep, move, sweep2, move2, times)
-                if others * FEW > self.accesses * self.forgiving:
+                self.others += _other_meetings(sweep, move, sweep2, move2, times)
+                if self.others * FEW > self.accesses * self.forgiving:
                     return False
         return True
 

@@ -64,7 +64,23 @@ class LoopWatch:
     executed: int
     snapshots: list[Snapshot] = attrs.field(factory=list)
     failures: int = 0
-    skipped_instructions: int = 0
+
+
+@attrs.frozen
+class Repetition:
+    """The last `lag` iterations of a loop, between two ends in equal states."""
+
+    lag: int
+    start: Snapshot
+    end: Snapshot
+    moves: list[int]
+    totals: list[int]
+    """What addresses and totals have moved by."""
+    earlier: Logs
+    last: Logs
+    """What the `lag` iterations before these touched, and what these did, by core."""
+    exact: bool
+    """Whether totals moved by the same amounts before."""
 
 
 @attrs.define(eq=False)
@@ -75,7 +91,7 @@ class LoopShare:
     iterations: int = 0
     replayed: int = 0
     nearly: int = 0
-    """Of those replayed, the ones whose pattern was two iterations that differed a little in what they counted."""
+    """Of those replayed, the ones that were forgiven to differ a little."""
 
 
 @attrs.define(eq=False)
@@ -144,30 +160,24 @@ class Replayer:
     def _try_lags(self, front: FrontEnd, watch: LoopWatch) -> bool:
         """Skip if the last iterations, some number of them taken as one, repeat as many before them."""
         for lag in range(1, (len(watch.snapshots) - 1) // 2 + 1):
-            first, second, third = watch.snapshots[-1 - 2 * lag :: lag]
-            if second.recorder.key != third.recorder.key or not self._even(first, second, third):
+            first, start, end = watch.snapshots[-1 - 2 * lag :: lag]
+            if start.recorder.key != end.recorder.key or not start.recorder.comparable(first.recorder):
                 continue
-            earlier, last = self._logs(first, second), self._logs(second, third)
-            share, moves = self.shares[watch.index], third.recorder.since(second.recorder)
-            before = share.replayed
-            if self._skip(front, watch, lag, earlier, last):
-                if moves == second.recorder.since(first.recorder):
-                    self.known[watch.index] = Known(lag, third.recorder.key, *moves, earlier, last)
-                else:
-                    share.nearly += share.replayed - before
+            before, moved = start.recorder.since(first.recorder), end.recorder.since(start.recorder)
+            exact = before == moved
+            if not exact and not (before[0] == moved[0] and self._nearly(first, start, end)):
+                continue
+            seen = Repetition(lag, start, end, *moved, self._logs(first, start), self._logs(start, end), exact)
+            if self._skip(front, watch, seen):
+                if exact:
+                    self.known[watch.index] = Known(lag, end.recorder.key, *moved, seen.earlier, seen.last)
                 return True
         return False
 
-    def _even(self, first: Snapshot, second: Snapshot, third: Snapshot) -> bool:
-        """Whether every address and every total moved by the same amount twice; totals only nearly, if forgiving."""
-        a, b, c = first.recorder, second.recorder, third.recorder
-        if len(a.affines) != len(b.affines) or len(a.totals) != len(b.totals):
-            return False
-        (moves, totals), (again, more) = b.since(a), c.since(b)
-        if moves != again or totals == more or not self._forgiving(second, third):
-            return moves == again and totals == more
-        before, after = second.elapsed_ps - first.elapsed_ps, third.elapsed_ps - second.elapsed_ps
-        return abs(after - before) * TOLERANCE <= after
+    def _nearly(self, first: Snapshot, start: Snapshot, end: Snapshot) -> bool:
+        """Whether two long iterations took nearly the same time."""
+        before, after = start.elapsed_ps - first.elapsed_ps, end.elapsed_ps - start.elapsed_ps
+        return self._forgiving(start, end) and abs(after - before) * TOLERANCE <= after
 
     def _forgiving(self, start: Snapshot, end: Snapshot) -> bool:
         """Whether what lies between the two is long enough for differences to be forgiven."""
@@ -178,14 +188,17 @@ class Replayer:
         known = self.known.get(watch.index)
         if known is None or len(watch.snapshots) <= known.lag:
             return False
-        second, third = watch.snapshots[-1 - known.lag], watch.snapshots[-1]
-        if not second.recorder.key == third.recorder.key == known.key:
+        start, end = watch.snapshots[-1 - known.lag], watch.snapshots[-1]
+        if not start.recorder.key == end.recorder.key == known.key:
             return False
-        if third.recorder.since(second.recorder) != (known.moves, known.totals):
+        moved = end.recorder.since(start.recorder)
+        if moved != (known.moves, known.totals):
             return False
-        last = self._logs(second, third)
+        last = self._logs(start, end)
         earlier = known.before(last)
-        return earlier is not None and self._skip(front, watch, known.lag, earlier, last)
+        if earlier is None:
+            return False
+        return self._skip(front, watch, Repetition(known.lag, start, end, *moved, earlier, last, exact=True))
 
     def _alike(self, ends: list[Snapshot], earlier: Logs, last: Logs) -> tuple[int, Snapshot]:
         """How many repetitions before the last one touched the same, moved back, and where the first of them began."""
@@ -213,35 +226,32 @@ class Replayer:
         for part in self.parts:
             part(visitor)
 
-    def _times(
-        self, front: FrontEnd, lag: int, earlier: Logs, last: Logs, second: Snapshot, third: Snapshot, moves: list[int]
-    ) -> int:
+    def _times(self, front: FrontEnd, seen: Repetition, evenness: Evenness) -> int:
         """For how many further repetitions nothing that moves unevenly has an effect; 0 where that is not certain."""
-        evenness = Evenness(self.fronts, self.period_bytes, self._forgiving(second, third))
-        for core, (before, after) in enumerate(zip(earlier, last, strict=True)):
+        for core, (before, after) in enumerate(zip(seen.earlier, seen.last, strict=True)):
             if not evenness.compare(core, before, after):
                 return 0
-        times = evenness.limit((front.loops[-1] - 1) // lag)
-        return min(times, _register_limit(third.recorder, moves, times))
+        times = evenness.limit((front.loops[-1] - 1) // seen.lag)
+        return seen.end.recorder.limit(seen.moves, times)
 
-    def _skip(self, front: FrontEnd, watch: LoopWatch, lag: int, earlier: Logs, last: Logs) -> bool:
-        """Repeat what the last `lag` iterations did, as often as is certain; False if that is not even once.
+    def _skip(self, front: FrontEnd, watch: LoopWatch, seen: Repetition) -> bool:
+        """Repeat what the last iterations did, as often as is certain; False if that is not even once.
 
         What those before touched is written down with what those to come will touch, if it is alike: then
         the loops around this one find the same log however soon the repetition was seen.
         """
-        second, third = watch.snapshots[-1 - lag], watch.snapshots[-1]
-        affines, totals = third.recorder.since(second.recorder)
-        times = self._times(front, lag, earlier, last, second, third, affines)
+        start, end = seen.start, seen.end
+        evenness = Evenness(self.fronts, self.period_bytes, self._forgiving(start, end))
+        times = self._times(front, seen, evenness)
         if not times:
             return False
-        step_ps = third.elapsed_ps - second.elapsed_ps
+        step_ps = end.elapsed_ps - start.elapsed_ps
         before = front.instructions
-        behind, start = self._alike(watch.snapshots[::-lag], earlier, last)
-        for other, at, old, new in zip(self.fronts, start.log_at, earlier, last, strict=True):
+        behind, begin = self._alike(watch.snapshots[:: -seen.lag], seen.earlier, seen.last)
+        for other, at, old, new in zip(self.fronts, begin.log_at, seen.earlier, seen.last, strict=True):
             assert other.log is not None
             other.log[at:] = sweep(other, old, new, behind, times)
-        self._walk(Skipper(self.sim.now, affines, totals, times))
+        self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)
         self.sim.skipped_ps += times * step_ps
@@ -249,9 +259,11 @@ class Replayer:
             other.ledger.skipped_ps = self.sim.skipped_ps
         self.replayed_ps += times * step_ps
         for index, share in self.shares.items():
-            skipped = times * (third.iterations[index] - second.iterations.get(index, 0))
+            skipped = times * (end.iterations[index] - start.iterations.get(index, 0))
             share.iterations += skipped
             share.replayed += skipped
+        if not seen.exact or evenness.forgave:
+            self.shares[watch.index].nearly += times * seen.lag
         self.replayed_instructions += front.instructions - before
         watch.executed = front.instructions
         watch.snapshots.clear()
@@ -281,13 +293,3 @@ class Replayer:
                 for watch in self.watches:
                     for snapshot in watch.snapshots:
                         snapshot.log_at[core] -= keep
-
-
-def _register_limit(recorder: Recorder, moves: list[int], times: int) -> int:
-    """Iterations for which no moving value leaves its range; addresses are checked closer by `Evenness`."""
-    for value, move, top in zip(recorder.affines, moves, recorder.tops, strict=True):
-        if move < 0:
-            times = min(times, value // -move)
-        elif move > 0:
-            times = min(times, (top - value) // move)
-    return times

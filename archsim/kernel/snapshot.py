@@ -61,10 +61,23 @@ class Recorder(Visitor):
         self.tops: list[int] = []
         self.totals: list[int] = []
 
+    def comparable(self, old: Recorder) -> bool:
+        """Whether both describe as many affines and totals."""
+        return len(self.affines) == len(old.affines) and len(self.totals) == len(old.totals)
+
     def since(self, old: Recorder) -> tuple[list[int], list[int]]:
         """What affines and totals have moved by since an earlier description of as many."""
         affines = [b - a for a, b in zip(old.affines, self.affines, strict=True)]
         return affines, [b - a for a, b in zip(old.totals, self.totals, strict=True)]
+
+    def limit(self, moves: list[int], times: int) -> int:
+        """The most repetitions, up to `times`, for which no affine that moves so leaves its range."""
+        for value, move, top in zip(self.affines, moves, self.tops, strict=True):
+            if move < 0:
+                times = min(times, value // -move)
+            elif move > 0:
+                times = min(times, (top - value) // move)
+        return times
 
     def state(self, *values: Hashable) -> None:
         """Part of the key."""
