@@ -11,6 +11,7 @@ from archsim.components.frontend import FrontEnd
 from archsim.components.frontstate import WORD
 from archsim.components.touches import LOAD, PRODUCT
 from archsim.errors import ProgramFault
+from archsim.isa.opcodes import PAGE_BITS
 
 _WORD = WORD
 
@@ -154,7 +155,7 @@ def _set_address(front: FrontEnd, decoded: Decoded) -> Wait:
 
 def _set_address_page(front: FrontEnd, decoded: Decoded) -> Wait:
     rd, page = decoded.values
-    front.bases[rd] = front.value(page, decoded) << 12
+    front.bases[rd] = front.value(page, decoded) << PAGE_BITS
     _done(front, decoded)
     return None
 

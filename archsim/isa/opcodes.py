@@ -21,6 +21,8 @@ from archsim.isa.operands import Operand, parse_operands
 
 PREFIX = 0x3F
 """Primary opcode of every archsim extension; a 6-bit function follows it."""
+PAGE_BITS = 12
+"""C_SET_ADDR_PAGE counts in pages of 4 KiB: so bases move by the same amount from layer to layer, also across 4 GiB."""
 
 UNITS = ("front", "scalar", "vector", "tensor", "kv", "dma", "net")
 

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from archsim.isa.loops import match_loops
+from archsim.isa.opcodes import PAGE_BITS
 from archsim.isa.program import Instruction, Program
 
 INTEGER = {
@@ -102,7 +103,7 @@ class _Walk:
         if step.mnemonic == "C_SET_ADDR_REG":
             self.bases[rd] = (step.operands["rs1"] << 32) + step.operands["rs2"]
         elif step.mnemonic == "C_SET_ADDR_PAGE":
-            self.bases[rd] = step.operands["rs1"] << 12
+            self.bases[rd] = step.operands["rs1"] << PAGE_BITS
         elif step.mnemonic == "C_PHASE":
             self.phase = step.operands["imm"]
         elif step.mnemonic in STICKY:

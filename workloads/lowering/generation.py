@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from archsim.errors import WorkloadError
+from archsim.isa.opcodes import PAGE_BITS
 from archsim.isa.program import Header, Program
 from workloads.forwards import Forward, Schedule, Window, evidence_notes, require_lowerable
 from workloads.lowering.builder import Builder
@@ -44,7 +45,6 @@ from workloads.lowering.places import (  # fmt: skip
     A_WEIGHTS,
     F_SAMPLING,
     LAYER_ROW,
-    PAGE_BITS,
     Cell,
 )
 from workloads.lowering.rounds import make_rounds

@@ -127,5 +127,3 @@ class Cell:
 
 LAYER_ROW = 2
 """Words of a layer's table row: weight base, KV base, in pages."""
-PAGE_BITS = 12
-"""Bases in pages (see C_SET_ADDR_PAGE) move by the same amount from layer to layer, also across 4 GiB."""

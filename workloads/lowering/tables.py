@@ -7,6 +7,7 @@ import math
 import attrs
 
 from archsim.errors import WorkloadError
+from archsim.isa.opcodes import PAGE_BITS
 from workloads.forwards import Forward
 from workloads.lowering.classes import ForwardClass, mixed_rows, row_fields
 from workloads.lowering.context import Tensors
@@ -14,7 +15,7 @@ from workloads.lowering.dims import Dims
 from workloads.lowering.fields import Fields
 from workloads.lowering.key_blocks import block_starts
 from workloads.lowering.networks import Networks
-from workloads.lowering.places import LAYER_ROW, PAGE_BITS, Cell
+from workloads.lowering.places import LAYER_ROW, Cell
 from workloads.lowering.rounds import Rounds
 from workloads.lowering.routing import RoutingPlan
 from workloads.lowering.row_masks import parent

@@ -6,6 +6,7 @@ Functions take the core and the call. Instructions about time alone (phases, bar
 
 from __future__ import annotations
 
+from archsim.isa.opcodes import PAGE_BITS
 from archsim.isa.semantics.state import Call, CoreState
 
 WORD = 0xFFFFFFFF
@@ -79,7 +80,7 @@ def set_address(core: CoreState, call: Call) -> None:
 def set_address_page(core: CoreState, call: Call) -> None:
     """a = rs1 * 4096."""
     register, page = call.arguments
-    core.bases[register] = page << 12
+    core.bases[register] = page << PAGE_BITS
 
 
 def set_scale(core: CoreState, call: Call) -> None:
