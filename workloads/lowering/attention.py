@@ -8,6 +8,8 @@ projection, which then covers its softmax.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from workloads.lowering import rows as row_work
@@ -18,9 +20,12 @@ from workloads.lowering.key_blocks import choose_blocks
 from workloads.lowering.kvload import Item, KvLoader
 from workloads.lowering.pieces import attend_by_pieces
 
+Store = Callable[[Context, int, bool, int], None]
+"""Stores a head group's rows: their first vector, whether they are values, their KV group."""
 
-def project_kv(c: Context, group: int, *, value: bool) -> None:
-    """Keys (or values) of a head group of all rows, to the cache."""
+
+def project_kv(c: Context, group: int, *, value: bool, store: Store = row_work.store_kv) -> None:
+    """Keys (or values) of a head group of all rows, and what `store` does with them; by default, to the cache."""
     v = c.vectors
     kv_group = c.dims.kv_group(group)
     target = v.value if value else v.key
@@ -32,7 +37,7 @@ def project_kv(c: Context, group: int, *, value: bool) -> None:
         c.phase("rope")
         row_work.rotate(c, target)
     c.phase("kv_store")
-    row_work.store_kv(c, target, value, kv_group)
+    store(c, target, value, kv_group)
 
 
 def project_q(c: Context, group: int, *, folded: bool = True) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import attrs
 
 from workloads.lowering import norms, rows
-from workloads.lowering.attention import cached_attention
+from workloads.lowering.attention import cached_attention, project_kv, project_q
 from workloads.lowering.classes import ForwardClass
 from workloads.lowering.context import Context, Tiling
 from workloads.lowering.dims import Dims
@@ -151,39 +151,19 @@ def _project(c: Context, plan: Plan) -> None:
     for gemm in plan.stage.gemms:
         kind, group = gemm.name[0], int(gemm.name[1:])
         if kind == "q":
-            _project_q(c, group)
+            project_q(c, group, folded=False)
+            _move(c, "H_STORE_V", v.query + group * v.rows, 1, _queries(c, group))
         else:
-            _project_kv(c, group, value=kind == "v")
+            project_kv(c, group, value=kind == "v", store=_store_rows)
     c.stream.end()
 
 
-def _project_q(c: Context, group: int) -> None:
-    v = c.vectors
-    target = v.query + group * v.rows
-    c.phase("qkv")
-    c.stream.gemm(f"q{group}", c.activations(v.normed), target)
-    rows.add_bias(c, target, 2 * c.dims.kv.blocks + group)
-    rows.normalize_heads(c, target, key=False)
-    c.phase("rope")
-    rows.rotate(c, target)
-    _move(c, "H_STORE_V", target, 1, _queries(c, group))
-
-
-def _project_kv(c: Context, group: int, *, value: bool) -> None:
-    v, kv_group = c.vectors, c.dims.kv_group(group)
-    target = v.value if value else v.key
-    c.phase("qkv")
-    c.stream.gemm(f"{'v' if value else 'k'}{group}", c.activations(v.normed), target)
-    rows.add_bias(c, target, kv_group + value * c.dims.kv.blocks)
-    if not value:
-        rows.normalize_heads(c, target, key=True)
-        c.phase("rope")
-        rows.rotate(c, target)
-    c.phase("kv_store")
+def _store_rows(c: Context, source: int, value: bool, kv_group: int) -> None:
+    """Keys or values of a tile: to the cache, or spilled where their channel scales are not known yet."""
     if rows.calibrates(c):
-        _move(c, "H_STORE_V", target, 1, _cache_rows(c, value, kv_group))
+        _move(c, "H_STORE_V", source, 1, _cache_rows(c, value, kv_group))
     else:
-        _store_tile(c, target, value, kv_group)
+        _store_tile(c, source, value, kv_group)
 
 
 def _store_tile(c: Context, source: int, value: bool, kv_group: int) -> None:
