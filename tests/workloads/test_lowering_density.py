@@ -9,27 +9,21 @@ import pytest
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
+from tests.workloads.small_view import SMALL, shrunk
 from tests.workloads.walk import walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower, lower_with_layout
 from workloads.lowering.image import image
-from workloads.lowering.machine_view import MachineView, matrix_cells
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-VIEW = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
-MODEL = load_model("llada-8b").shrunk(layers=2, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000)
+MODEL = shrunk(2)
 FORWARDS = 2
 
 
 @cache
 def program(kept: int, group: int = 4) -> Program:
     schedule = build_schedule("maskllm", prompt=16, gen=16, steps=4, kept=kept, group=group)
-    return lower(MODEL, schedule, VIEW, window=Window(0, FORWARDS))
+    return lower(MODEL, schedule, SMALL, window=Window(0, FORWARDS))
 
 
 def weights_read(made: Program) -> int:
@@ -51,7 +45,7 @@ def test_what_is_read_is_the_stored_share_of_the_layers_and_all_of_the_head() ->
 
 
 def padded_head() -> int:
-    return -(-MODEL.vocab // VIEW.blen) * VIEW.blen * MODEL.hidden
+    return -(-MODEL.vocab // SMALL.blen) * SMALL.blen * MODEL.hidden
 
 
 def test_products_stay_the_same() -> None:
@@ -70,6 +64,6 @@ def test_all_weights_are_stored_where_indices_take_more_room() -> None:
 
 def test_no_values_without_all_weights() -> None:
     schedule = build_schedule("maskllm", prompt=16, gen=16, steps=4)
-    _, layout = lower_with_layout(MODEL, schedule, VIEW)
+    _, layout = lower_with_layout(MODEL, schedule, SMALL)
     with pytest.raises(WorkloadError, match=r"0\.75 of them are stored; expected all"):
         image(layout, {}, np.zeros((1, layout.tables.token_pitch), np.int64))

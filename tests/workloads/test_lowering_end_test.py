@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archsim.isa.program import Program
-from tests.workloads.test_lowering_networks import MODEL, SMALL
+from tests.workloads.small_view import MODEL, SMALL
 from tests.workloads.walk import walk
 from workloads.lowering.generation import lower
 from workloads.schedules import build_schedule

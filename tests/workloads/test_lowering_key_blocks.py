@@ -7,29 +7,23 @@ from functools import cache
 import pytest
 
 from archsim.isa.program import Program
+from tests.workloads.small_view import SMALL, shrunk
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
 from workloads.lowering.key_blocks import block_starts
-from workloads.lowering.machine_view import MachineView, matrix_cells
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-VIEW = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
-MODEL = load_model("llada-8b").shrunk(layers=2, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000)
+MODEL = shrunk(2)
 ROWS, CHOICE = 96, 1  # the second step chooses: int(4 * 0) + 1
-TILES = ROWS // VIEW.blen
+TILES = ROWS // SMALL.blen
 WIDTH = MODEL.kv_heads * MODEL.head_dim
 
 
 @cache
 def program(index: int, block: int = 32, prompt: int = 64) -> Program:
     schedule = build_schedule("sparsed", prompt=prompt, gen=32, steps=4, skip=0.0, select=0.3, attention_block=block)
-    return lower(MODEL, schedule, VIEW, window=Window(index, index + 1))
+    return lower(MODEL, schedule, SMALL, window=Window(index, index + 1))
 
 
 def key_loads(made: Program) -> list[Step]:
@@ -45,7 +39,7 @@ def test_every_query_tile_loads_its_own_blocks(block: int, prompt: int) -> None:
     rows, kept = prompt + 32, program(2, block, prompt).header.forwards[0]["kv_rows"]
     assert block <= kept < rows
     assert elements(program(0, block, prompt)) == MODEL.layers * 2 * rows * WIDTH
-    assert elements(program(2, block, prompt)) == MODEL.layers * 2 * rows // VIEW.blen * kept * WIDTH
+    assert elements(program(2, block, prompt)) == MODEL.layers * 2 * rows // SMALL.blen * kept * WIDTH
 
 
 def test_query_tiles_do_not_all_load_the_same_blocks() -> None:

@@ -13,20 +13,17 @@ import pytest
 from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS
 from archsim.isa.program import Program
+from tests.workloads.small_view import SMALL
 from tests.workloads.walk import walk
 from workloads.experts import Experts
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import MachineView, matrix_cells
+from workloads.lowering.machine_view import MachineView
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.recording import read_recording
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-SMALL = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=16384, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
+VIEW = attrs.evolve(SMALL, int_words=16384)
 MODEL = load_model("llada2-mini").shrunk(
     layers=4, hidden=256, heads=8, kv_heads=2, head_dim=32, ffn=512, vocab=1000, experts=32, expert_ffn=64
 )
@@ -34,7 +31,7 @@ EXPERTS = 32
 LAYERS = range(1, 4)
 
 
-def program(view: MachineView = SMALL, routing: str | None = None, seed: int = 0, **given: Any) -> Program:
+def program(view: MachineView = VIEW, routing: str | None = None, seed: int = 0, **given: Any) -> Program:
     options = {"prompt": 16, "gen": 16, "block": 8, "steps": 8, "cache": "dual", **given}
     schedule = build_schedule("llada", **options)
     return lower(MODEL, schedule, view, LoweringOptions(routing=routing, routing_seed=seed))
@@ -65,7 +62,7 @@ def test_each_touched_expert_is_fetched_once_and_no_other(tmp_path: Path) -> Non
     model = attrs.evolve(MODEL, experts=attrs.evolve(MODEL.experts, top_k=6))
     schedule = build_schedule("llada", prompt=0, gen=8, block=8, steps=4, cache="none")
     path = written(tmp_path / "r.jsonl", 4, rows)
-    made = lower(model, schedule, SMALL, LoweringOptions(routing=path))
+    made = lower(model, schedule, VIEW, LoweringOptions(routing=path))
     tiles = fetched(made)
     assert set(tiles.values()) == {4}
     own = model.expert_weights
@@ -92,7 +89,7 @@ def test_rows_are_gathered_and_scattered_once_for_each_expert_they_choose(tmp_pa
 
 
 def test_drawn_choices_touch_as_many_experts_as_the_formula_says() -> None:
-    made = program(gen=64, steps=64, view=attrs.evolve(SMALL, int_words=1 << 18))
+    made = program(gen=64, steps=64, view=attrs.evolve(VIEW, int_words=1 << 18))
     found = made.header.schedule["routing"]
     assert found["lists"] == found["passes"] == 64 * 3
     assert found["mean_distinct"] == pytest.approx(found["expected_distinct"], rel=0.02)
@@ -107,13 +104,13 @@ def test_a_seed_gives_the_same_choices_and_another_one_others() -> None:
 
 
 def test_passes_share_lists_where_int_mem_is_short() -> None:
-    wide, narrow = program(), program(view=attrs.evolve(SMALL, int_words=1200))
+    wide, narrow = program(), program(view=attrs.evolve(VIEW, int_words=1200))
     assert wide.header.schedule["routing"]["lists"] == 24
     assert 2 <= narrow.header.schedule["routing"]["lists"] < 24
     assert narrow.instructions != ()
     assert len(narrow.header.int_mem[0]) <= 1200
     with pytest.raises(WorkloadError, match=r"24 passes through experts take \d+ words of INT_MEM; expected at most"):
-        program(view=attrs.evolve(SMALL, int_words=420))
+        program(view=attrs.evolve(VIEW, int_words=420))
 
 
 def test_an_expert_of_more_rows_than_a_tile_takes_them_in_turns(tmp_path: Path) -> None:
@@ -121,19 +118,19 @@ def test_an_expert_of_more_rows_than_a_tile_takes_them_in_turns(tmp_path: Path) 
     top = MODEL.experts.top_k
     path = written(tmp_path / "r.jsonl", 1, [list(range(top))] * 40)
     schedule = build_schedule("llada", prompt=32, gen=8, block=8, steps=1, cache="none")
-    made = lower(MODEL, schedule, SMALL, LoweringOptions(routing=path))
+    made = lower(MODEL, schedule, VIEW, LoweringOptions(routing=path))
     assert set(fetched(made).values()) == {3}
     tiles = [step for step in walk(made) if step.mnemonic == "M_MM"]
     ideal = made.header.ideal["total"]["tensor_cycles"]
-    cycles = sum(SMALL.blen * step.state["m_tiles"][0] for step in tiles)
-    cycles += sum(SMALL.blen * s.state["m_tiles"][0] for s in walk(made) if s.mnemonic in ("M_BMM", "M_BTMM"))
+    cycles = sum(VIEW.blen * step.state["m_tiles"][0] for step in tiles)
+    cycles += sum(VIEW.blen * s.state["m_tiles"][0] for s in walk(made) if s.mnemonic in ("M_BMM", "M_BTMM"))
     assert ideal <= cycles <= 1.1 * ideal
 
 
 def test_bytes_of_experts_are_in_the_ideal() -> None:
     made, dense = program(), lower(
         attrs.evolve(MODEL, experts=None), build_schedule("llada", prompt=16, gen=16, block=8, steps=8, cache="dual"),
-        SMALL,
+        VIEW,
     )  # fmt: skip
     fmt = FORMATS["mxint4"]
     touched = made.header.schedule["routing"]["mean_distinct"] * 24
@@ -195,9 +192,9 @@ def test_recordings_that_do_not_fit_the_forwards_are_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        (attrs.evolve(SMALL, cores=2), "a mixture of experts on 2 cores; expected 1 core"),
-        (attrs.evolve(SMALL, mlen=16, vlen=16, blen=8, hlen=16), "head_dim 32; expected at most"),
-        (attrs.evolve(SMALL, matrix_cells=14_000), "experts: room for"),
+        (attrs.evolve(VIEW, cores=2), "a mixture of experts on 2 cores; expected 1 core"),
+        (attrs.evolve(VIEW, mlen=16, vlen=16, blen=8, hlen=16), "head_dim 32; expected at most"),
+        (attrs.evolve(VIEW, matrix_cells=14_000), "experts: room for"),
     ],
 )
 def test_machines_that_cannot_take_a_mixture_are_refused(view: MachineView, message: str) -> None:
@@ -208,10 +205,10 @@ def test_machines_that_cannot_take_a_mixture_are_refused(view: MachineView, mess
 def test_a_recording_for_a_model_without_experts_is_refused() -> None:
     schedule = build_schedule("llada", prompt=8, gen=8, block=8, steps=1)
     with pytest.raises(WorkloadError, match="option routing: model plain has no experts"):
-        lower(attrs.evolve(MODEL, name="plain", experts=None), schedule, SMALL, LoweringOptions(routing="x"))
+        lower(attrs.evolve(MODEL, name="plain", experts=None), schedule, VIEW, LoweringOptions(routing="x"))
 
 
 def test_layers_of_experts_run_all_or_none() -> None:
     schedule = build_schedule("model-scheduling", prompt=16, gen=16)
     with pytest.raises(WorkloadError, match="expected all layers of a model with experts"):
-        lower(MODEL, schedule, SMALL)
+        lower(MODEL, schedule, VIEW)

@@ -9,26 +9,15 @@ import pytest
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
+from tests.workloads.small_view import MODEL, SMALL, shrunk
 from tests.workloads.streams import used_regions
 from tests.workloads.walk import walk
 from workloads.forwards import Forward, Schedule
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import MachineView, matrix_cells
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-SMALL = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
-LAYERS = 3
-MODEL = load_model("llada-8b").shrunk(
-    layers=LAYERS, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000
-)
-BIASED = attrs.evolve(
-    load_model("dream-7b").shrunk(layers=LAYERS, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000)
-)
+LAYERS = MODEL.layers
+BIASED = shrunk(LAYERS, "dream-7b")
 CASES: dict[str, dict[str, float]] = {
     "model-scheduling": {"prompt": 16, "gen": 16, "block": 16, "steps": 8, "light_layers": 2, "batch": 4},
     "joint-sampling": {"prompt": 16, "gen": 16, "block": 8},

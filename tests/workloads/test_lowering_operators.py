@@ -7,22 +7,13 @@ import pytest
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
+from tests.workloads.small_view import MODEL, SMALL
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Forward, Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import MachineView, matrix_cells
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-VIEW = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
-LAYERS = 3
-MODEL = load_model("llada-8b").shrunk(
-    layers=LAYERS, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000
-)
+LAYERS = MODEL.layers
 PROMPT, GEN = 24, 32
 CANVAS, CHANGED = PROMPT + GEN, GEN // 4
 OPTIONS: dict[str, dict[str, int]] = {
@@ -35,7 +26,7 @@ def made(name: str, index: int) -> tuple[Program, Forward]:
     """A program of one forward."""
     schedule = build_schedule(name, prompt=PROMPT, gen=GEN, block=16, steps=8, **OPTIONS[name])
     window = Window(index, index + 1)
-    return lower(MODEL, schedule, VIEW, window=window), next(window.select(schedule.forwards()))
+    return lower(MODEL, schedule, SMALL, window=window), next(window.select(schedule.forwards()))
 
 
 def rows_of(steps: list[Step], mnemonic: str, state: str) -> int:
@@ -94,10 +85,10 @@ def test_ideal_work_is_less_than_that_of_all_rows() -> None:
 def test_layers_that_send_nothing_are_refused() -> None:
     schedule = build_schedule("dllm-cache", prompt=PROMPT, gen=GEN, block=16, steps=8, transfer_ratio=0.0)
     with pytest.raises(WorkloadError, match="layers that send no rows; expected at least one row"):
-        lower(MODEL, schedule, VIEW)
+        lower(MODEL, schedule, SMALL)
 
 
 def test_several_cores_are_refused() -> None:
     schedule = build_schedule("dare", prompt=PROMPT, gen=GEN, block=16, steps=8)
     with pytest.raises(WorkloadError, match="expected one sequence on one core"):
-        lower(MODEL, schedule, attrs.evolve(VIEW, cores=2))
+        lower(MODEL, schedule, attrs.evolve(SMALL, cores=2))

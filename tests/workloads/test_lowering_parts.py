@@ -11,13 +11,14 @@ from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS
 from archsim.isa.program import Program
 from archsim.isa.trace import read_program
+from tests.workloads.small_view import SMALL
 from tests.workloads.walk import walk
 from workloads.lowering.builder import Builder
 from workloads.lowering.cli import main
 from workloads.lowering.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.generation import lower
 from workloads.lowering.hbm import HbmMap
-from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_bytes, matrix_cells
+from workloads.lowering.machine_view import REFERENCE, matrix_bytes, matrix_cells
 from workloads.lowering.memory import ring_depth
 from workloads.lowering.places import Cell
 from workloads.lowering.rounds import make_rounds
@@ -26,11 +27,7 @@ from workloads.lowering.tables import FIRST_TABLE
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-MESH = MachineView(
-    name="mesh", cores=4, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=2048, fp_words=1024, int_words=4096, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
+MESH = attrs.evolve(SMALL, name="mesh", cores=4, vector_vectors=2048, int_words=4096)
 MODEL = load_model("llada-8b").shrunk(layers=2, hidden=512, heads=16, kv_heads=16, head_dim=32, ffn=2048, vocab=2048)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
+from tests.workloads.small_view import MODEL, SMALL
 from tests.workloads.streams import used_regions
-from tests.workloads.test_lowering_networks import MODEL, SMALL, with_first
+from tests.workloads.test_lowering_networks import with_first
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Schedule
 from workloads.lowering.generation import lower

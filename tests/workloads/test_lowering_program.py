@@ -11,26 +11,21 @@ from archsim.errors import WorkloadError
 from archsim.isa.formats import FORMATS
 from archsim.isa.program import Program
 from archsim.isa.trace import read_program, write_program
+from tests.workloads.small_view import SMALL
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import REFERENCE, MachineView, matrix_cells
+from workloads.lowering.machine_view import REFERENCE
 from workloads.lowering.options import LoweringOptions
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-SMALL = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=4096, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
+VIEW = attrs.evolve(SMALL, int_words=4096)
 MODEL = load_model("llada-8b").shrunk(layers=3, hidden=512, heads=16, kv_heads=16, head_dim=32, ffn=1024, vocab=1000)
-GROUPED = attrs.evolve(
-    load_model("dream-7b").shrunk(layers=2, hidden=320, heads=10, kv_heads=2, head_dim=32, ffn=640, vocab=600)
-)
+GROUPED = load_model("dream-7b").shrunk(layers=2, hidden=320, heads=10, kv_heads=2, head_dim=32, ffn=640, vocab=600)
 
 
-def program(model=MODEL, view=SMALL, options=None, window=None, schedule="llada", **given) -> Program:
+def program(model=MODEL, view=VIEW, options=None, window=None, schedule="llada", **given) -> Program:
     if schedule == "llada":
         given = {"prompt": 16, "gen": 32, "block": 8, "steps": 16, "cache": "dual", **given}
     return lower(model, build_schedule(schedule, **given), view, LoweringOptions(**(options or {})), window)
@@ -50,13 +45,13 @@ CASES = {
     "onchip": program(options={"logits": "onchip"}),
     "online": program(options={"logits": "online"}),
     "autoregressive": program(schedule="autoregressive", prompt=20, gen=20, batch=2),
-    "restreamed": program(batch=8, view=attrs.evolve(SMALL, vector_vectors=1500)),
-    "tiled": program(view=attrs.evolve(SMALL, vector_vectors=330)),
-    "tiled_rtn": program(view=attrs.evolve(SMALL, vector_vectors=330), options={"kv_scheme": "rtn"}, prompt=29),
+    "restreamed": program(batch=8, view=attrs.evolve(VIEW, vector_vectors=1500)),
+    "tiled": program(view=attrs.evolve(VIEW, vector_vectors=330)),
+    "tiled_rtn": program(view=attrs.evolve(VIEW, vector_vectors=330), options={"kv_scheme": "rtn"}, prompt=29),
     "tiled_prefill": program(
-        schedule="autoregressive", prompt=83, gen=4, view=attrs.evolve(SMALL, vector_vectors=420)
+        schedule="autoregressive", prompt=83, gen=4, view=attrs.evolve(VIEW, vector_vectors=420)
     ),
-    "narrow": program(view=attrs.evolve(SMALL, vector_vectors=560)),
+    "narrow": program(view=attrs.evolve(VIEW, vector_vectors=560)),
 }
 every_case = pytest.mark.parametrize("case", CASES)
 
@@ -73,7 +68,7 @@ def region_bases(made: Program) -> dict[str, tuple[int, int]]:
 def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) -> None:
     made = CASES[case]
     fmt = FORMATS[made.header.formats["weights"]]
-    tile = SMALL.tile_elements * fmt.cells
+    tile = VIEW.tile_elements * fmt.cells
     slots: dict[int, int] = {}
     used: list[int] = []
     for step in walk(made):
@@ -148,8 +143,8 @@ def test_vector_addresses_are_whole_vectors_in_range(case: str) -> None:
     for step in walk(made):
         if step.mnemonic.startswith("V_") and not step.mnemonic.startswith("V_RED"):
             rows, stride, _ = step.state["v_rows"]
-            assert step.operands["rd"] % SMALL.vlen == 0
-            assert step.operands["rd"] + ((rows - 1) * stride + 1) * SMALL.vlen <= limit
+            assert step.operands["rd"] % VIEW.vlen == 0
+            assert step.operands["rd"] + ((rows - 1) * stride + 1) * VIEW.vlen <= limit
 
 
 @every_case
@@ -167,7 +162,7 @@ def test_every_forward_begins_once(case: str) -> None:
 def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
     made = CASES[case]
     cycles = sum(
-        SMALL.blen * (step.state["m_tiles"][0])
+        VIEW.blen * (step.state["m_tiles"][0])
         for step in walk(made)
         if step.mnemonic in ("M_MM", "M_BMM", "M_BTMM")
     )
@@ -264,12 +259,12 @@ def test_flagship_is_small_and_close_to_ideal(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"view": attrs.evolve(SMALL, vector_vectors=200)}, "vectors of Vector SRAM for one row tile"),
-        ({"view": attrs.evolve(SMALL, hbm_bytes=1 << 20)}, "of HBM"),
-        ({"view": attrs.evolve(SMALL, int_words=100)}, "words of INT_MEM"),
-        ({"view": attrs.evolve(SMALL, kv_slots=4)}, "KV scale slots"),
-        ({"view": attrs.evolve(SMALL, matrix_cells=9000)}, "Matrix SRAM"),
-        ({"view": attrs.evolve(SMALL, hlen=16)}, "head_dim"),
+        ({"view": attrs.evolve(VIEW, vector_vectors=200)}, "vectors of Vector SRAM for one row tile"),
+        ({"view": attrs.evolve(VIEW, hbm_bytes=1 << 20)}, "of HBM"),
+        ({"view": attrs.evolve(VIEW, int_words=100)}, "words of INT_MEM"),
+        ({"view": attrs.evolve(VIEW, kv_slots=4)}, "KV scale slots"),
+        ({"view": attrs.evolve(VIEW, matrix_cells=9000)}, "Matrix SRAM"),
+        ({"view": attrs.evolve(VIEW, hlen=16)}, "head_dim"),
         ({"options": {"rope_cache": "pre"}}, "rope-cache"),
         ({"options": {"kv_scheme": "smooth"}}, "kv-scheme"),
     ],

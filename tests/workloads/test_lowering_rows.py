@@ -10,24 +10,16 @@ import pytest
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
+from tests.workloads.small_view import SMALL, shrunk
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Schedule
 from workloads.lowering.classes import classify
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import MachineView, matrix_cells
 from workloads.lowering.options import LoweringOptions
-from workloads.models import load_model
 from workloads.schedules import build_schedule
 
-SMALL = MachineView(
-    name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
-    vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
-)  # fmt: skip
 LAYERS, GROUPS = 2, 1
-MODEL = load_model("llada-8b").shrunk(
-    layers=LAYERS, hidden=256, heads=8, kv_heads=8, head_dim=32, ffn=256, vocab=1000
-)
+MODEL = shrunk(LAYERS)
 CASES: dict[str, dict[str, float]] = {
     "dream": {"prompt": 16, "gen": 24},
     "fast-dllm-dream": {"prompt": 16, "gen": 48, "block": 24},

@@ -9,7 +9,7 @@ import pytest
 import archsim
 from archsim.errors import WorkloadError
 from tests.workloads.plain_model import Plain, random_weights
-from tests.workloads.test_lowering_networks import MODEL, SMALL
+from tests.workloads.small_view import MODEL, SMALL
 from workloads.forwards import Forward, Schedule
 from workloads.lowering.generation import lower, lower_with_layout
 from workloads.lowering.image import image
