@@ -118,8 +118,7 @@ def _loop_start(front: FrontEnd, decoded: Decoded) -> Wait:
 
 
 def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
-    loops = front.loops
-    left = loops[-1] - 1
+    left = front.loops[-1] - 1
     register = decoded.values[0]
     if register:
         front.registers[register] = left
@@ -129,13 +128,14 @@ def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
     cost = decoded.interval * front.period_ps
     front.time_ps += cost
     front.busy_ps += cost
+    if left and decoded.heavy and front.replayer is not None:
+        front.replayer.iteration_ended(front, decoded)
+        left = front.loops[-1] - 1
     if left:
-        loops[-1] = left
+        front.loops[-1] = left
         front.pc = decoded.jump
-        if decoded.heavy and front.replayer is not None:
-            front.replayer.back_edge(front, decoded)
     else:
-        loops.pop()
+        front.loops.pop()
         front.pc += 1
     return None
 

@@ -118,8 +118,8 @@ class Replayer:
     replayed_ps: int = 0
     replayed_instructions: int = 0
 
-    def back_edge(self, front: FrontEnd, decoded: Decoded) -> None:
-        """A loop of `front` has ended an iteration and will begin another one."""
+    def iteration_ended(self, front: FrontEnd, decoded: Decoded) -> None:
+        """A loop of `front` has ended an iteration, its trip count not yet counted down, and others are to come."""
         if front.core:
             return
         level = len(front.loops)
@@ -262,6 +262,8 @@ class Replayer:
             skipped = times * (end.iterations[index] - start.iterations.get(index, 0))
             share.iterations += skipped
             share.replayed += skipped
+        if front.loops[-1] == 1:
+            self.shares[watch.index].iterations -= 1  # the last one was counted already
         if not seen.exact or evenness.forgave:
             self.shares[watch.index].nearly += times * seen.lag
         self.replayed_instructions += front.instructions - before

@@ -79,6 +79,16 @@ def test_a_strided_loop_is_skipped_and_gives_the_same_result() -> None:
     assert sum(share.replayed for share in machine.replayer.shares.values()) >= 40
 
 
+def test_all_that_is_left_is_skipped_and_every_iteration_counted_once() -> None:
+    _, machine = run(layers(60), small(), EAGER)
+    assert machine.replayer is not None
+    (share,) = machine.replayer.shares.values()
+    assert share.iterations == 60
+    assert machine.replayer.replayed_instructions == 7 * share.replayed
+    assert 40 <= share.replayed < 60
+    assert machine.cores[0].front.code[-1].count == 60
+
+
 def test_a_repetition_seen_before_is_known_earlier() -> None:
     """The inner loop of three activations; each starts in the same state, after all is done."""
 
