@@ -10,7 +10,7 @@ from archsim import MachineParams, Program, load_machine, simulate
 from archsim.isa.timing.systolic import Gemm
 from archsim.micro.gemm_program import gemm_program
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -11,8 +11,8 @@ import pyperf
 from archsim import MachineParams, Program, execute, load_machine, load_tensors, new_state, simulate
 from archsim.isa.semantics.system import System
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.tiny.checkpoint import load_checkpoint

@@ -18,7 +18,7 @@ import attrs
 from archsim import MachineParams, load_machine
 from archsim.elaborate import ReplaySettings, build
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -9,11 +9,11 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
-from workloads.lowering.builder import Builder
-from workloads.lowering.machine_view import MachineView
-from workloads.lowering.sampling import emit_sampling
-from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
-from workloads.lowering.sampling_transfer import emit_masks
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.plan.machine_view import MachineView
+from workloads.lowering.sampling.phase import emit_sampling
+from workloads.lowering.sampling.plan import SamplingPlan, rows_per_load
+from workloads.lowering.sampling.transfer import emit_masks
 from workloads.sampler_published import MASK_TOKEN
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from archsim import MachineParams, RunResult, load_machine, simulate
 from archsim.micro.validation import Row
-from workloads.lowering.machine_view import MachineView, matrix_cells
+from workloads.lowering.plan.machine_view import MachineView, matrix_cells
 from workloads.sampler_own import own_sampler
 from workloads.sampler_published import published_sampler
 

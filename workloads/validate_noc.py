@@ -17,7 +17,7 @@ from archsim.isa.program import Program
 from archsim.micro.noc_bulk import BulkComparison, compare
 from archsim.micro.validation import Row
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

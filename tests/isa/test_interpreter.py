@@ -9,7 +9,7 @@ from archsim import MachineParams, dump_tensors, execute, load_machine, load_ten
 from archsim.isa.opcodes import OPCODES
 from archsim.isa.semantics.step import function_of
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

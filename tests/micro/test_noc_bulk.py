@@ -19,7 +19,7 @@ from archsim.noc.packet_machine import machine_wiring
 from archsim.noc.packet_params import PacketParams
 from workloads import validate_noc
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -11,7 +11,7 @@ import pytest
 from archsim import MachineParams, Program, RunResult, load_machine, simulate
 from archsim.report.text import render
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -12,7 +12,7 @@ from archsim.elaborate import build
 from archsim.machine import MachineParams, load_machine
 from archsim.run import collect
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.shape import ModelShape

@@ -19,7 +19,7 @@ from archsim.run import collect
 from archsim.units import Bytes
 from workloads.forwards import parse_window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

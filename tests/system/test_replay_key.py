@@ -16,7 +16,7 @@ from archsim.kernel.port import Queue
 from archsim.kernel.snapshot import Recorder
 from archsim.machine import load_machine
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -15,7 +15,7 @@ from tests.workloads.schedule_toys import toy
 from workloads.evidence import ABSTRACT_ONLY
 from workloads.forwards import Window, evidence_notes
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import SCHEDULES
 from workloads.shape import ModelShape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads.lowering.machine_view import MachineView, matrix_cells
+from workloads.lowering.plan.machine_view import MachineView, matrix_cells
 from workloads.models import load_model
 from workloads.shape import ModelShape
 

@@ -6,7 +6,7 @@ from archsim.isa.program import Program
 from archsim.machine import load_machine
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

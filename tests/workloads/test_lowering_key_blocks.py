@@ -10,8 +10,8 @@ from archsim.isa.program import Program
 from tests.workloads.small_view import SMALL, shrunk
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Window
+from workloads.lowering.attention.key_blocks import block_starts
 from workloads.lowering.generation import lower
-from workloads.lowering.key_blocks import block_starts
 from workloads.schedules import build_schedule
 
 MODEL = shrunk(2)

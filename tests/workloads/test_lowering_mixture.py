@@ -17,9 +17,9 @@ from tests.workloads.small_view import SMALL
 from tests.workloads.walk import walk
 from workloads.experts import Experts
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import MachineView
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.recording import read_recording
+from workloads.lowering.plan.machine_view import MachineView
+from workloads.lowering.plan.recording import read_recording
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

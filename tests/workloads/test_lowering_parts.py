@@ -13,16 +13,16 @@ from archsim.isa.program import Program
 from archsim.isa.trace import read_program
 from tests.workloads.small_view import SMALL
 from tests.workloads.walk import walk
-from workloads.lowering.builder import Builder
 from workloads.lowering.cli import main
-from workloads.lowering.dims import Columns, columns, make_dims, round_up
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.emit.places import Cell
 from workloads.lowering.generation import lower
-from workloads.lowering.hbm import HbmMap
-from workloads.lowering.machine_view import REFERENCE, matrix_bytes, matrix_cells
 from workloads.lowering.memory import ring_depth
-from workloads.lowering.places import Cell
-from workloads.lowering.rounds import make_rounds
-from workloads.lowering.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
+from workloads.lowering.plan.dims import Columns, columns, make_dims, round_up
+from workloads.lowering.plan.hbm import HbmMap
+from workloads.lowering.plan.machine_view import REFERENCE, matrix_bytes, matrix_cells
+from workloads.lowering.plan.rounds import make_rounds
+from workloads.lowering.plan.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
 from workloads.lowering.tables import FIRST_TABLE
 from workloads.models import load_model
 from workloads.schedules import build_schedule

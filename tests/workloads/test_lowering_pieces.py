@@ -15,8 +15,8 @@ from workloads.forwards import Window
 from workloads.lowering.generation import lower, lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import REFERENCE, view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import REFERENCE, view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.tiny.program import FLOAT_OPTIONS

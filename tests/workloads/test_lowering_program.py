@@ -15,8 +15,8 @@ from tests.workloads.small_view import SMALL
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import REFERENCE
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import REFERENCE
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 

@@ -13,9 +13,9 @@ from archsim.isa.program import Program
 from tests.workloads.small_view import SMALL, shrunk
 from tests.workloads.walk import Step, walk
 from workloads.forwards import Schedule
-from workloads.lowering.classes import classify
 from workloads.lowering.generation import lower
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.classes import classify
 from workloads.schedules import build_schedule
 
 LAYERS, GROUPS = 2, 1

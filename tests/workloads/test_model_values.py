@@ -17,7 +17,7 @@ from workloads.experts import Experts
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.shape import ModelShape

@@ -11,7 +11,7 @@ import pytest
 import archsim
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model, model_names
 from workloads.schedules import build_schedule
 from workloads.shape import ModelShape

@@ -12,7 +12,7 @@ from tests.workloads.test_row_masks import SHAPE, TINY, VLEN, forward, scripted
 from workloads.forwards import Window
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.shape import ModelShape
 from workloads.tiny.program import FLOAT_OPTIONS
 

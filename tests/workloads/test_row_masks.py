@@ -13,7 +13,7 @@ from tests.workloads.small_view import MODEL, SMALL
 from workloads.forwards import Forward, Schedule
 from workloads.lowering.generation import lower, lower_with_layout
 from workloads.lowering.image import image
-from workloads.lowering.machine_view import view_of
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.tiny.program import FLOAT_OPTIONS

@@ -11,8 +11,8 @@ import pytest
 import archsim
 from archsim.errors import WorkloadError
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.lowering.sampling_variant import parse_sampling
 from workloads.models import load_model
 from workloads.schedules import build_schedule

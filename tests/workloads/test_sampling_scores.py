@@ -8,11 +8,11 @@ import pytest
 
 from archsim.isa.program import Header, Program
 from tests.workloads.sampling_interpreter import Interpreter
-from workloads.lowering.builder import Builder
-from workloads.lowering.likelihood import first_word
-from workloads.lowering.sampling import emit_sampling
-from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_transfer import emit_masks
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.sampling.likelihood import first_word
+from workloads.lowering.sampling.phase import emit_sampling
+from workloads.lowering.sampling.plan import SamplingPlan
+from workloads.lowering.sampling.transfer import emit_masks
 
 VLEN, VOCAB, ROWS, BATCH = 64, 300, 5, 2
 CHUNKS = -(-VOCAB // VLEN)

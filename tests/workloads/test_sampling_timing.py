@@ -7,10 +7,10 @@ import pytest
 
 from archsim import load_machine, simulate
 from archsim.errors import WorkloadError
-from workloads.lowering.builder import Builder
-from workloads.lowering.machine_view import REFERENCE
-from workloads.lowering.sampling import emit_sampling
-from workloads.lowering.sampling_plan import SamplingPlan, rows_per_load
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.plan.machine_view import REFERENCE
+from workloads.lowering.sampling.phase import emit_sampling
+from workloads.lowering.sampling.plan import SamplingPlan, rows_per_load
 from workloads.sampler_own import own_sampler
 
 ROW_CYCLES = 62 * (4 + 2 + 1 + 8)

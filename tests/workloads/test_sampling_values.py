@@ -8,12 +8,12 @@ import pytest
 
 from archsim.isa.program import Header, Program
 from tests.workloads.sampling_interpreter import Interpreter
-from workloads.lowering.builder import Builder
-from workloads.lowering.machine_view import REFERENCE
-from workloads.lowering.sampling import emit_sampling
-from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start, state_words
-from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_transfer import emit_masks
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.plan.machine_view import REFERENCE
+from workloads.lowering.sampling.online import emit_online_chunks, emit_online_end, emit_online_start, state_words
+from workloads.lowering.sampling.phase import emit_sampling
+from workloads.lowering.sampling.plan import SamplingPlan
+from workloads.lowering.sampling.transfer import emit_masks
 from workloads.sampler_own import own_sampler
 from workloads.sampler_published import published_sampler
 

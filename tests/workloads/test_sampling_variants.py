@@ -10,12 +10,12 @@ from archsim.errors import WorkloadError
 from archsim.isa.program import Header, Program
 from archsim.isa.semantics.random import draws
 from tests.workloads.sampling_interpreter import Interpreter
-from workloads.lowering.builder import Builder
-from workloads.lowering.sampling import emit_sampling
-from workloads.lowering.sampling_draw import emit_variant_constants
-from workloads.lowering.sampling_online import emit_online_chunks, emit_online_end, emit_online_start
-from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_transfer import emit_masks
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.sampling.draw import emit_variant_constants
+from workloads.lowering.sampling.online import emit_online_chunks, emit_online_end, emit_online_start
+from workloads.lowering.sampling.phase import emit_sampling
+from workloads.lowering.sampling.plan import SamplingPlan
+from workloads.lowering.sampling.transfer import emit_masks
 from workloads.lowering.sampling_variant import SamplingVariant, parse_sampling
 
 VLEN, VOCAB, ROWS, BATCH = 64, 300, 5, 2

@@ -12,7 +12,7 @@ from workloads.forwards import Forward, Window
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import MachineView, view_of
+from workloads.lowering.plan.machine_view import MachineView, view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.tiny.program import FLOAT_OPTIONS

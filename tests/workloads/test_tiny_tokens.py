@@ -10,8 +10,8 @@ from archsim import load_machine
 from archsim.errors import WorkloadError
 from workloads.lowering.generation import lower
 from workloads.lowering.image import image, key_masks
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
 from workloads.tiny.checkpoint import Checkpoint, fold, random_checkpoint, with_outliers

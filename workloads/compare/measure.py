@@ -12,8 +12,8 @@ from archsim.errors import ArchsimError
 from workloads.compare.rows import Row
 from workloads.forwards import Forward, Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.methods import build_method
 from workloads.models import load_model
 

@@ -10,8 +10,8 @@ import archsim
 from workloads.cli import Parser
 from workloads.forwards import parse_window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import KV_SCHEMES, LOGITS, ROPE_CACHE, LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.lowering.sampling_variant import parse_sampling
 from workloads.models import load_model
 from workloads.schedules import SCHEDULES, build_schedule

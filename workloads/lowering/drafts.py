@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import Context
-from workloads.lowering.places import Cell
-from workloads.lowering.vectors import MASKS
+from workloads.lowering.emit.context import Context
+from workloads.lowering.emit.places import Cell
+from workloads.lowering.plan.vectors import MASKS
 
 
 def emit_fork(c: Context, tokens: int, pitch: int) -> None:

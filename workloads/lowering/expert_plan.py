@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from archsim.errors import WorkloadError
 from workloads.forwards import Forward
-from workloads.lowering.builder import Builder
-from workloads.lowering.context import Mixture, Tensors
-from workloads.lowering.dims import Dims
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.emit.context import Mixture, Tensors
+from workloads.lowering.emit.places import A_EXPERTS, Cell
+from workloads.lowering.emit.weights import Stream
 from workloads.lowering.memory import MatrixPlan
-from workloads.lowering.networks import Networks, refuse_networks
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.places import A_EXPERTS, Cell
-from workloads.lowering.recording import read_recording
-from workloads.lowering.rounds import Rounds
-from workloads.lowering.routing import RoutingPlan, plan_routing
-from workloads.lowering.stages import Plan, expert_stage, layer_stage
+from workloads.lowering.plan.dims import Dims
+from workloads.lowering.plan.networks import Networks, refuse_networks
+from workloads.lowering.plan.recording import read_recording
+from workloads.lowering.plan.rounds import Rounds
+from workloads.lowering.plan.routing import RoutingPlan, plan_routing
+from workloads.lowering.plan.stages import Plan, expert_stage, layer_stage
+from workloads.lowering.plan.vectors import VectorPlan
 from workloads.lowering.tables import Tables, with_routing
-from workloads.lowering.vectors import VectorPlan
-from workloads.lowering.weights import Stream
 
 
 def choose_experts(

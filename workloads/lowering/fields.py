@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.lowering.context import Context
-from workloads.lowering.dims import ceil_div
-from workloads.lowering.places import Cell
+from workloads.lowering.emit.context import Context
+from workloads.lowering.emit.places import Cell
+from workloads.lowering.plan.dims import ceil_div
 
 
 class Fields:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from workloads.lowering import rows
-from workloads.lowering.context import Context
+from workloads.lowering.attention import rows
+from workloads.lowering.attention.row_masks import load_row_masks, move_accepted
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
-from workloads.lowering.end_test import emit_end_test
+from workloads.lowering.emit.context import Context
+from workloads.lowering.emit.places import A_TABLES, LAYER_ROW, Cell
 from workloads.lowering.fields import Fields, load_counts
-from workloads.lowering.head import head_norm, lm_head, sample, sampling_plan
-from workloads.lowering.layers import emit_layers, layer_loop, layer_slots
-from workloads.lowering.likelihood import add_given, first_word
-from workloads.lowering.places import A_TABLES, LAYER_ROW, Cell
-from workloads.lowering.row_masks import load_row_masks, move_accepted
-from workloads.lowering.sampling_plan import SamplingPlan
-from workloads.lowering.sampling_scores import LIKELIHOOD
-from workloads.lowering.soft_rows import load_soft, make_soft
-from workloads.lowering.stability import STABILITY, swap_logits
-from workloads.lowering.tiled import tiled_embed, tiled_layer
+from workloads.lowering.head.end_test import emit_end_test
+from workloads.lowering.head.lm_head import head_norm, lm_head, sample, sampling_plan
+from workloads.lowering.head.soft_rows import load_soft, make_soft
+from workloads.lowering.layers.loop import emit_layers, layer_loop, layer_slots
+from workloads.lowering.layers.tiled import tiled_embed, tiled_layer
+from workloads.lowering.sampling.likelihood import add_given, first_word
+from workloads.lowering.sampling.plan import SamplingPlan
+from workloads.lowering.sampling.scores import LIKELIHOOD
+from workloads.lowering.sampling.stability import STABILITY, swap_logits
 
 
 def emit_forward(c: Context, fields: Fields, tokens: int, token_pitch: int, sampled: int) -> None:

@@ -11,20 +11,27 @@ from archsim.errors import WorkloadError
 from archsim.isa.opcodes import PAGE_BITS
 from archsim.isa.program import Header, Program
 from workloads.forwards import Forward, Schedule, Window, evidence_notes, require_lowerable
-from workloads.lowering.builder import Builder
-from workloads.lowering.classes import ForwardClass, first_row
-from workloads.lowering.constants import emit_constants
-from workloads.lowering.context import Context, Listed
-from workloads.lowering.dims import KeysTooLong, make_dims
+from workloads.lowering.emit.builder import Builder
+from workloads.lowering.emit.constants import emit_constants
+from workloads.lowering.emit.context import Context, Listed
+from workloads.lowering.emit.places import (  # fmt: skip
+    A_KEPT,
+    A_LOGITS,
+    A_SPILL,
+    A_WEIGHTS,
+    F_SAMPLING,
+    LAYER_ROW,
+    Cell,
+)
+from workloads.lowering.emit.weights import Stream
 from workloads.lowering.expert_plan import check_experts, choose_experts, make_mixture
-from workloads.lowering.fit import fit_program
 from workloads.lowering.forward import emit_forward
-from workloads.lowering.head import sampling_plan
+from workloads.lowering.head.lm_head import sampling_plan
 from workloads.lowering.head_plans import head_plans, mix_parts
 from workloads.lowering.header import record, requirements
-from workloads.lowering.ideal import ideal_work
+from workloads.lowering.ideal.work import ideal_work
+from workloads.lowering.layers.tiled import make_tiling
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import MachineView
 from workloads.lowering.memory import (
     Extent,
     MatrixPlan,
@@ -34,28 +41,21 @@ from workloads.lowering.memory import (
     plan_matrix,
     with_pieces,
 )
-from workloads.lowering.networks import find_networks
 from workloads.lowering.notes import program_notes
-from workloads.lowering.operator_plan import leading
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.places import (  # fmt: skip
-    A_KEPT,
-    A_LOGITS,
-    A_SPILL,
-    A_WEIGHTS,
-    F_SAMPLING,
-    LAYER_ROW,
-    Cell,
-)
-from workloads.lowering.rounds import make_rounds
-from workloads.lowering.sampling_draw import emit_variant_constants
-from workloads.lowering.sampling_transfer import emit_masks
-from workloads.lowering.stability import STABILITY
-from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, layer_stage
+from workloads.lowering.plan.classes import ForwardClass, first_row
+from workloads.lowering.plan.dims import KeysTooLong, make_dims
+from workloads.lowering.plan.fit import fit_program
+from workloads.lowering.plan.machine_view import MachineView
+from workloads.lowering.plan.networks import find_networks
+from workloads.lowering.plan.operators import leading
+from workloads.lowering.plan.rounds import make_rounds
+from workloads.lowering.plan.stages import HEAD, MIX, POLICY, Plan, layer_stage
+from workloads.lowering.plan.vectors import MASKS, VectorPlan
+from workloads.lowering.sampling.draw import emit_variant_constants
+from workloads.lowering.sampling.stability import STABILITY
+from workloads.lowering.sampling.transfer import emit_masks
 from workloads.lowering.tables import make_tables, route
-from workloads.lowering.tiled import make_tiling
-from workloads.lowering.vectors import MASKS, VectorPlan
-from workloads.lowering.weights import Stream
 from workloads.shape import ModelShape
 
 

@@ -7,13 +7,23 @@ from collections.abc import Iterable
 import attrs
 
 from archsim.errors import WorkloadError
-from workloads.lowering.classes import ForwardClass
-from workloads.lowering.context import Tensors
-from workloads.lowering.dims import Dims, ceil_div
-from workloads.lowering.hbm import Tensor
+from workloads.lowering.emit.context import Tensors
 from workloads.lowering.memory import layer_sorts
-from workloads.lowering.stages import HEAD, MIX, POLICY, Plan, Stage, head_stage, layer_stage, mix_stage, policy_stage
-from workloads.lowering.vectors import VectorPlan
+from workloads.lowering.plan.classes import ForwardClass
+from workloads.lowering.plan.dims import Dims, ceil_div
+from workloads.lowering.plan.hbm import Tensor
+from workloads.lowering.plan.stages import (
+    HEAD,
+    MIX,
+    POLICY,
+    Plan,
+    Stage,
+    head_stage,
+    layer_stage,
+    mix_stage,
+    policy_stage,
+)
+from workloads.lowering.plan.vectors import VectorPlan
 
 
 @attrs.frozen

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from workloads.forwards import Forward
-from workloads.lowering.dims import Dims
-from workloads.lowering.hbm import HbmMap
-from workloads.lowering.machine_view import matrix_bytes
 from workloads.lowering.memory import MatrixPlan
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.vectors import VectorPlan
+from workloads.lowering.plan.dims import Dims
+from workloads.lowering.plan.hbm import HbmMap
+from workloads.lowering.plan.machine_view import matrix_bytes
+from workloads.lowering.plan.vectors import VectorPlan
 
 
 def requirements(

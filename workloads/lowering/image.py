@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from archsim.errors import WorkloadError
 from archsim.isa.semantics.storage import encode
-from workloads.lowering.dims import Columns, Dims, ceil_div, head_lanes
-from workloads.lowering.hbm import Tensor
 from workloads.lowering.layout import Layout
-from workloads.lowering.stages import (
+from workloads.lowering.plan.dims import Columns, Dims, ceil_div, head_lanes
+from workloads.lowering.plan.hbm import Tensor
+from workloads.lowering.plan.stages import (
     EXPERT,
     MIX,
     POLICY,

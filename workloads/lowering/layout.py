@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from workloads.lowering.context import Tensors
-from workloads.lowering.dims import Dims
+from workloads.lowering.emit.context import Tensors
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.dims import Dims
 from workloads.lowering.tables import Tables
 
 

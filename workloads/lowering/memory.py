@@ -8,14 +8,15 @@ import attrs
 
 from archsim.errors import WorkloadError
 from archsim.isa.formats import Format
-from workloads.lowering.classes import ForwardClass
-from workloads.lowering.context import Tensors
-from workloads.lowering.dims import SCALE_BLOCK, Dims, KeysTooLong, round_up
-from workloads.lowering.hbm import HbmMap, Tensor
-from workloads.lowering.networks import Networks
-from workloads.lowering.operator_plan import kept_elements
+from workloads.lowering.emit.context import Tensors
+from workloads.lowering.layers.tiled import spill_elements
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.stages import (
+from workloads.lowering.plan.classes import ForwardClass
+from workloads.lowering.plan.dims import SCALE_BLOCK, Dims, KeysTooLong, round_up
+from workloads.lowering.plan.hbm import HbmMap, Tensor
+from workloads.lowering.plan.networks import Networks
+from workloads.lowering.plan.operators import kept_elements
+from workloads.lowering.plan.stages import (
     REST,
     Stage,
     expert_stage,
@@ -25,7 +26,6 @@ from workloads.lowering.stages import (
     policy_stage,
     split_layer,
 )
-from workloads.lowering.tiled import spill_elements
 
 
 @attrs.frozen(kw_only=True)

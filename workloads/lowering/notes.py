@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from workloads.forwards import Forward
-from workloads.lowering.classes import ForwardClass
-from workloads.lowering.networks import Networks
 from workloads.lowering.options import LoweringOptions
-from workloads.lowering.sampling_scores import LIKELIHOOD
+from workloads.lowering.plan.classes import ForwardClass
+from workloads.lowering.plan.networks import Networks
+from workloads.lowering.sampling.scores import LIKELIHOOD
+from workloads.lowering.sampling.stability import STABILITY
 from workloads.lowering.sampling_variant import GREEDY
-from workloads.lowering.stability import STABILITY
 
 
 def program_notes(

@@ -9,16 +9,16 @@ import attrs
 from archsim.errors import WorkloadError
 from archsim.isa.opcodes import PAGE_BITS
 from workloads.forwards import Forward
-from workloads.lowering.classes import ForwardClass, mixed_rows, row_fields
-from workloads.lowering.context import Tensors
-from workloads.lowering.dims import Dims
+from workloads.lowering.attention.key_blocks import block_starts
+from workloads.lowering.attention.row_masks import parent
+from workloads.lowering.emit.context import Tensors
+from workloads.lowering.emit.places import LAYER_ROW, Cell
 from workloads.lowering.fields import Fields
-from workloads.lowering.key_blocks import block_starts
-from workloads.lowering.networks import Networks
-from workloads.lowering.places import LAYER_ROW, Cell
-from workloads.lowering.rounds import Rounds
-from workloads.lowering.routing import RoutingPlan
-from workloads.lowering.row_masks import parent
+from workloads.lowering.plan.classes import ForwardClass, mixed_rows, row_fields
+from workloads.lowering.plan.dims import Dims
+from workloads.lowering.plan.networks import Networks
+from workloads.lowering.plan.rounds import Rounds
+from workloads.lowering.plan.routing import RoutingPlan
 
 FIRST_TABLE = 72
 """First word behind the variables."""

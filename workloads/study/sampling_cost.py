@@ -10,8 +10,8 @@ import archsim
 from archsim.errors import ArchsimError
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.lowering.sampling_variant import GREEDY, parse_sampling
 from workloads.schedules import build_schedule
 from workloads.shape import ModelShape

@@ -10,8 +10,8 @@ from archsim.isa.program import Program
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import Image, image
 from workloads.lowering.layout import Layout
-from workloads.lowering.machine_view import view_of
 from workloads.lowering.options import LoweringOptions
+from workloads.lowering.plan.machine_view import view_of
 from workloads.schedules import build_schedule
 from workloads.tiny.checkpoint import Checkpoint, fold
 from workloads.tiny.reference import Ids, Numerics, stored_as

@@ -1,0 +1,1 @@
+"""Work that any lowering of the forwards must do: the basis of the ideal bound."""

@@ -1,0 +1,1 @@
+"""The sampling phase: scores, drawn tokens, and the transfer of those that commit."""
