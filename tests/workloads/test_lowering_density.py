@@ -10,6 +10,7 @@ import pytest
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
 from tests.workloads.small_view import SMALL, shrunk
+from tests.workloads.streams import fetches_weights
 from tests.workloads.walk import walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower, lower_with_layout
@@ -31,7 +32,7 @@ def weights_read(made: Program) -> int:
     return sum(
         step.state["m_fetch"][0] * step.state["m_fetch"][1]
         for step in walk(made)
-        if step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 0
+        if fetches_weights(step)
     )
 
 

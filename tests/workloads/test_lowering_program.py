@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 import attrs
 import pytest
@@ -12,7 +13,8 @@ from archsim.isa.formats import FORMATS
 from archsim.isa.program import Program
 from archsim.isa.trace import read_program, write_program
 from tests.workloads.small_view import SMALL
-from tests.workloads.walk import Step, walk
+from tests.workloads.streams import begins_forward, fetched, fetches_weights, ranges, tensor_cycles, weights_read
+from tests.workloads.walk import walk
 from workloads.forwards import Window
 from workloads.lowering.generation import lower
 from workloads.lowering.options import LoweringOptions
@@ -56,31 +58,11 @@ CASES = {
 every_case = pytest.mark.parametrize("case", CASES)
 
 
-def is_weight_fetch(step: Step) -> bool:
-    return step.mnemonic == "H_PREFETCH_M" and step.operands["precision"] == 0
-
-
-def region_bases(made: Program) -> dict[str, tuple[int, int]]:
-    return {region["name"]: (region["base"], region["base"] + region["bytes"]) for region in made.header.regions}
-
-
 @every_case
 def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) -> None:
     made = CASES[case]
-    fmt = FORMATS[made.header.formats["weights"]]
-    tile = VIEW.tile_elements * fmt.cells
-    slots: dict[int, int] = {}
-    used: list[int] = []
-    for step in walk(made):
-        if is_weight_fetch(step):
-            count, elements = step.state["m_fetch"]
-            for index in range(count):
-                byte = step.operands["rs2"] + (step.operands["rs1"] + index * elements) * fmt.bits // 8
-                slots[step.operands["rd"] // tile + index] = byte
-        elif step.mnemonic == "M_MM":
-            first = step.operands["rs1"] // tile
-            used += [slots[first + index] for index in range(step.state["m_tiles"][0])]
-    bases = region_bases(made)
+    used = list(chain.from_iterable(weights_read(made)))
+    bases = ranges(made)
     low, high = bases["weights"]
     stream = list(dict.fromkeys(used))
     assert stream[0] == low
@@ -96,29 +78,23 @@ def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) ->
 @every_case
 def test_every_weight_is_fetched_once_a_pass_and_the_ring_once_more(case: str) -> None:
     made = CASES[case]
-    fmt = FORMATS[made.header.formats["weights"]]
-    fetched: Counter[int] = Counter()
-    for step in walk(made):
-        if is_weight_fetch(step):
-            count, elements = step.state["m_fetch"]
-            for index in range(count):
-                fetched[step.operands["rs2"] + (step.operands["rs1"] + index * elements) * fmt.bits // 8] += 1
+    tiles = Counter(byte for step in walk(made) if fetches_weights(step) for byte in fetched(made, step))
     restream = made.header.schedule["restream"]
     passes = sum(restream[forward["kind"]] for forward in made.header.forwards)
-    low, high = region_bases(made)["weights"]
-    layers = {address: count for address, count in fetched.items() if low <= address < high}
+    low, high = ranges(made)["weights"]
+    layers = {address: count for address, count in tiles.items() if low <= address < high}
     assert set(layers.values()) <= {passes, passes + 1}
-    assert len({count for address, count in fetched.items() if address not in layers}) == 1
+    assert len({count for address, count in tiles.items() if address not in layers}) == 1
     extra = [address for address, count in layers.items() if count == passes + 1]
     assert min(extra) == low
-    assert sorted(fetched)[: len(extra)] == sorted(extra)
+    assert sorted(tiles)[: len(extra)] == sorted(extra)
 
 
 @every_case
 def test_stored_and_loaded_cache_rows_stay_in_the_cache(case: str) -> None:
     made = CASES[case]
     fmt = FORMATS[made.header.formats["kv"]]
-    low, high = region_bases(made)["kv_cache"]
+    low, high = ranges(made)["kv_cache"]
     written: set[int] = set()
     for step in walk(made):
         if step.mnemonic == "K_STORE":
@@ -151,9 +127,7 @@ def test_vector_addresses_are_whole_vectors_in_range(case: str) -> None:
 def test_every_forward_begins_once(case: str) -> None:
     made = CASES[case]
     begun = Counter(
-        made.header.phases[step.operands["imm"]].step
-        for step in walk(made)
-        if step.mnemonic == "C_PHASE" and made.header.phases[step.operands["imm"]].operator == "embed"
+        made.header.phases[step.operands["imm"]].step for step in walk(made) if begins_forward(made, step)
     )
     assert begun == Counter(forward["kind"] for forward in made.header.forwards)
 
@@ -161,11 +135,7 @@ def test_every_forward_begins_once(case: str) -> None:
 @every_case
 def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
     made = CASES[case]
-    cycles = sum(
-        VIEW.blen * (step.state["m_tiles"][0])
-        for step in walk(made)
-        if step.mnemonic in ("M_MM", "M_BMM", "M_BTMM")
-    )
+    cycles = tensor_cycles(made)
     ideal = made.header.ideal["total"]["tensor_cycles"]
     assert ideal <= cycles
     if case not in ("grouped", "restreamed", "tiled_rtn"):  # uneven columns, and row tiles split between passes
@@ -175,7 +145,7 @@ def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
 def test_row_tiles_spill_and_reload_every_row_once_a_sweep() -> None:
     made = CASES["tiled"]
     assert made.header.schedule["restream"]["warm"] > 1
-    low, high = region_bases(made)["spill"]
+    low, high = ranges(made)["spill"]
     moved: Counter[str] = Counter()
     for step in walk(made):
         if step.mnemonic in ("H_STORE_V", "H_PREFETCH_V") and low <= step.operands["rs2"] < high:

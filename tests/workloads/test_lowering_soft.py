@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import attrs
 import pytest
 
 from archsim.errors import WorkloadError
-from archsim.isa.program import Program
+from tests.workloads.cases import case, scripted
 from tests.workloads.small_view import MODEL, SMALL
-from tests.workloads.streams import used_regions
-from tests.workloads.walk import Step, walk
-from workloads.forwards import Forward
+from tests.workloads.streams import ranges, tensor_cycles, used_regions
+from tests.workloads.walk import Step
+from workloads.forwards import Schedule
 from workloads.lowering.generation import lower
 from workloads.lowering.options import LoweringOptions
-from workloads.schedules import build_schedule
 
-WALKED: dict[str, tuple[str, dict[str, object]]] = {
-    "all": ("iteration-smoothing", {"prompt": 16, "gen": 32, "block": 16, "mean": 4.0}),
-    "implemented": ("iteration-smoothing", {"prompt": 16, "gen": 32, "block": 16, "mean": 4.0, "as_": "implemented"}),
-    "one": ("dmax", {"prompt": 16, "gen": 32, "block": 16, "mean": 4.0}),
-    "shared": ("dmax", {"prompt": 16, "gen": 96, "block": 32, "mean": 1.5, "top_k": 2}),
+WALKED = {
+    "all": case("iteration-smoothing", prompt=16, gen=32, block=16, mean=4.0),
+    "implemented": case("iteration-smoothing", prompt=16, gen=32, block=16, mean=4.0, as_="implemented"),
+    "one": case("dmax", prompt=16, gen=32, block=16, mean=4.0),
+    "shared": case("dmax", prompt=16, gen=96, block=32, mean=1.5, top_k=2),
 }
 every_walk = pytest.mark.parametrize("name", WALKED)
 
 
-def forwards_of(name: str) -> list[Forward]:
-    kind, options = WALKED[name]
-    return list(build_schedule(kind, **options).forwards())
-
-
-@cache
-def program(name: str) -> Program:
-    kind, options = WALKED[name]
-    return lower(MODEL, build_schedule(kind, **options), SMALL)
-
-
-@cache
 def moves(name: str) -> list[list[Step]]:
     """Of every forward, its transfers from and to the mixtures."""
-    made, out = program(name), []
-    base = next(region["base"] for region in made.header.regions if region["name"] == "soft_rows")
-    for step in walk(made):
-        if step.mnemonic == "C_PHASE" and made.header.phases[step.operands["imm"]].operator == "embed":
-            out.append([])
-        elif step.mnemonic in ("H_PREFETCH_V", "H_STORE_V") and step.operands["rs2"] == base:
-            out[-1].append(step)
-    return out
+    base, _ = ranges(WALKED[name].program)["soft_rows"]
+    transfers = ("H_PREFETCH_V", "H_STORE_V")
+    return [
+        [step for step in steps if step.mnemonic in transfers and step.operands["rs2"] == base]
+        for steps in WALKED[name].steps
+    ]
 
 
 @every_walk
 def test_each_forward_leaves_what_the_next_one_takes(name: str) -> None:
-    forwards = forwards_of(name)
-    taken = [[step.state["h_rows"][0] for step in steps if step.mnemonic == "H_PREFETCH_V"] for steps in moves(name)]
-    left = [[step.state["h_rows"][0] for step in steps if step.mnemonic == "H_STORE_V"] for steps in moves(name)]
+    forwards, found = WALKED[name].forwards, moves(name)
+    taken = [[step.state["h_rows"][0] for step in steps if step.mnemonic == "H_PREFETCH_V"] for steps in found]
+    left = [[step.state["h_rows"][0] for step in steps if step.mnemonic == "H_STORE_V"] for steps in found]
     counts = [[forward.soft_rows] if forward.soft_rows else [] for forward in forwards]
     assert taken == counts
     assert left == [*counts[1:], []]
@@ -64,41 +47,32 @@ def test_each_forward_leaves_what_the_next_one_takes(name: str) -> None:
 
 @every_walk
 def test_mixtures_go_to_the_rows_of_the_block(name: str) -> None:
-    made, index = program(name), -1
-    forwards, added = forwards_of(name), [0] * len(forwards_of(name))
-    places: dict[int, tuple[int, int]] = {}  # where embeddings are gathered to, and the mixtures
-    for step in walk(made):
-        if step.mnemonic == "C_PHASE" and made.header.phases[step.operands["imm"]].operator == "embed":
-            index += 1
-        elif index >= 0 and made.header.phases[step.phase].operator == "embed":
-            if step.mnemonic == "H_GATHER_V":
-                places.setdefault(index, (step.operands["rd"], -1))
-            elif step.mnemonic in ("V_ADD_VV", "V_ADD_VF"):
-                first = forwards[index].block_start - forwards[index].q_start
-                assert step.operands["rd"] == places[index][0] + first * SMALL.vlen
-                assert (step.mnemonic == "V_ADD_VF") == (forwards[index].soft_terms > 0)
-                added[index] += step.state["v_rows"][0]
-    assert added == [forward.soft_rows for forward in forwards]
+    phases = WALKED[name].program.header.phases
+    for forward, steps in zip(WALKED[name].forwards, WALKED[name].steps, strict=True):
+        embedding = [step for step in steps if phases[step.phase].operator == "embed"]
+        gathered = next(step.operands["rd"] for step in embedding if step.mnemonic == "H_GATHER_V")
+        added = [step for step in embedding if step.mnemonic in ("V_ADD_VV", "V_ADD_VF")]
+        first = forward.block_start - forward.q_start
+        assert {step.operands["rd"] for step in added} <= {gathered + first * SMALL.vlen}
+        assert {step.mnemonic for step in added} <= {"V_ADD_VF" if forward.soft_terms else "V_ADD_VV"}
+        assert sum(step.state["v_rows"][0] for step in added) == forward.soft_rows
 
 
 @every_walk
 def test_only_sums_of_all_embeddings_read_the_transposed_table(name: str) -> None:
-    counts = [forward.soft_rows * (forward.soft_terms == 0) for forward in forwards_of(name)]
+    counts = [forward.soft_rows * (forward.soft_terms == 0) for forward in WALKED[name].forwards]
     expected = [["weights", "lm_head", *(["embedding_t"] if count else [])] for count in [*counts[1:], 0]]
-    assert used_regions(program(name)) == [
+    assert used_regions(WALKED[name].program) == [
         [region for region in regions if region != "lm_head" or forward.head_rows]
-        for regions, forward in zip(expected, forwards_of(name), strict=True)
+        for regions, forward in zip(expected, WALKED[name].forwards, strict=True)
     ]
 
 
 @every_walk
 def test_ideal_work_is_close_to_what_is_done(name: str) -> None:
-    made = program(name)
-    tiles = sum(
-        SMALL.blen * step.state["m_tiles"][0] for step in walk(made) if step.mnemonic in ("M_MM", "M_BMM", "M_BTMM")
-    )
+    made = WALKED[name].program
     ideal = made.header.ideal["total"]["tensor_cycles"]
-    assert ideal <= tiles <= 1.10 * ideal
+    assert ideal <= tensor_cycles(made) <= 1.10 * ideal
 
 
 @pytest.mark.parametrize(
@@ -110,32 +84,24 @@ def test_ideal_work_is_close_to_what_is_done(name: str) -> None:
     ],
 )
 def test_logits_that_are_gone_are_refused(name: str, logits: str, message: str) -> None:
-    kind, options = WALKED[name]
     roomy = attrs.evolve(SMALL, vector_vectors=8192)
     with pytest.raises(WorkloadError, match=message):
-        lower(MODEL, build_schedule(kind, **options), roomy, LoweringOptions(logits=logits))
+        lower(MODEL, WALKED[name].schedule, roomy, LoweringOptions(logits=logits))
 
 
-class Changed:
+def changed(**changes: object) -> Schedule:
     """DMax with its second forward changed."""
-
-    name, unlowerable, evidence, commit_source = "changed", None, "code run", None
-
-    def __init__(self, **changes: object) -> None:
-        self.changes = changes
-
-    def forwards(self):  # type: ignore[no-untyped-def]
-        forwards = forwards_of("one")
-        index = next(index for index, forward in enumerate(forwards) if forward.soft_rows)
-        forwards[index] = attrs.evolve(forwards[index], **self.changes)
-        return iter(forwards)
+    forwards = list(WALKED["one"].forwards)
+    index = next(index for index, forward in enumerate(forwards) if forward.soft_rows)
+    forwards[index] = attrs.evolve(forwards[index], **changes)
+    return scripted(*forwards)
 
 
 def test_more_rows_than_have_logits_are_refused() -> None:
     with pytest.raises(WorkloadError, match="17 soft rows; expected at most the 16 LM-head rows of the forward before"):
-        lower(MODEL, Changed(soft_rows=17), SMALL)  # type: ignore[arg-type]
+        lower(MODEL, changed(soft_rows=17), SMALL)
 
 
 def test_several_sequences_are_refused() -> None:
     with pytest.raises(WorkloadError, match="mixtures of embeddings for 2 sequences; expected one sequence"):
-        lower(MODEL, Changed(sequences=2), SMALL)  # type: ignore[arg-type]
+        lower(MODEL, changed(sequences=2), SMALL)

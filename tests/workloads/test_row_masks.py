@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import numpy as np
 import pytest
 
 import archsim
 from archsim.errors import WorkloadError
+from tests.workloads.cases import scripted
 from tests.workloads.plain_model import Plain, random_weights
 from tests.workloads.small_view import MODEL, SMALL
-from workloads.forwards import Forward, Schedule
+from workloads.forwards import Forward
 from workloads.lowering.generation import lower, lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.plan.machine_view import view_of
@@ -23,28 +26,15 @@ VLEN, HLEN = TINY.core.vlen, TINY.core.hlen
 SHAPE = load_model("llada-8b").shrunk(layers=2, hidden=64, heads=4, kv_heads=2, head_dim=32, ffn=96, vocab=64)
 
 
-def forward(index: int, kind: str, start: int, rows: int, **fields: object) -> Forward:
+def forward(index: int, kind: str, start: int, rows: int, **fields: Any) -> Forward:
     return Forward(
         index=index, kind=kind, q_rows=rows, kv_rows=start + rows, head_rows=rows, sampled_rows=rows, committed=0,
         sequences=1, q_start=start, write_start=start, write_rows=rows, head_start=start, block_start=start,
-        block_index=0, step_in_block=index, **fields,  # type: ignore[arg-type]
+        block_index=0, step_in_block=index, **fields,
     )  # fmt: skip
 
 
-def scripted(*forwards: Forward) -> Schedule:
-    class Scripted:
-        name, unlowerable, evidence, commit_source = "scripted", None, "code run", None
-
-        def forwards(self):  # type: ignore[no-untyped-def]
-            return iter(forwards)
-
-        def describe(self):  # type: ignore[no-untyped-def]
-            return {}
-
-    return Scripted()  # type: ignore[return-value]
-
-
-def visible(start: int, rows: int, fields: dict[str, object]) -> np.ndarray:
+def visible(start: int, rows: int, fields: dict[str, Any]) -> np.ndarray:
     """(rows, keys) by definition."""
     out = np.zeros((rows, start + rows), bool)
     out[:, :start] = True
@@ -56,7 +46,7 @@ def visible(start: int, rows: int, fields: dict[str, object]) -> np.ndarray:
                 node = (node - 1) // 3 * 3
             out[row, start] = True
         else:
-            size = int(fields.get("causal_rows", rows))  # type: ignore[call-overload]
+            size = int(fields.get("causal_rows", rows))
             first = row // size * size if "separate" in fields else 0
             out[row, start + first : start + (row // size + 1) * size] = True
     return out
