@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import attrs
 
 from archsim.components.decode import Decoded
@@ -112,6 +114,17 @@ def first_queues(config: CoreConfig) -> dict[str, int]:
     } | {"end": tensor + vector + 3 + dma}
 
 
+class _Common(TypedDict):
+    """What every unit is made from."""
+
+    path: str
+    sim: Simulation
+    period_ps: int
+    queue: Queue[Operation]
+    port_a: SharedPort
+    port_b: SharedPort
+
+
 def build_core(config: CoreConfig, site: CoreSite) -> Core:
     """Make one core's components and register them with the simulation."""
     name, sim, period = f"core{site.index}", site.sim, site.period_ps
@@ -121,13 +134,14 @@ def build_core(config: CoreConfig, site: CoreSite) -> Core:
     queues: list[Queue[Operation]] = []
     units: list[ExecutionUnit] = []
 
-    def common(unit: str, depth: int) -> dict[str, object]:
-        queues.append(Queue(sim, depth))
+    def common(unit: str, depth: int) -> _Common:
+        queue: Queue[Operation] = Queue(sim, depth)
+        queues.append(queue)
         return {
             "path": f"{name}.{unit}",
             "sim": sim,
             "period_ps": period,
-            "queue": queues[-1],
+            "queue": queue,
             "port_a": port_a,
             "port_b": port_b,
         }
@@ -137,16 +151,16 @@ def build_core(config: CoreConfig, site: CoreSite) -> Core:
 
     depth = config.dispatch
     for i in range(config.tensor.units):
-        units.append(TensorCore(**common(label("tensor", i, config.tensor.units), depth.tensor_queue)))  # type: ignore[arg-type]
+        units.append(TensorCore(**common(label("tensor", i, config.tensor.units), depth.tensor_queue)))
     for i in range(config.vector.units):
-        units.append(VectorUnit(**common(label("vector", i, config.vector.units), depth.vector_queue)))  # type: ignore[arg-type]
-    units.append(ScalarUnit(**common("scalar", depth.scalar_queue)))  # type: ignore[arg-type]
+        units.append(VectorUnit(**common(label("vector", i, config.vector.units), depth.vector_queue)))
+    units.append(ScalarUnit(**common("scalar", depth.scalar_queue)))
     store_ps = (config.kv_engine.pipeline_cycles + config.dma.command_cycles) * period
-    units.append(KvEngine(**common("kv_engine", depth.kv_queue), memory=site.memory, store_ps=store_ps))  # type: ignore[arg-type]
-    units.append(NetworkInterface(**common("net", depth.net_queue), port=site.memory, fronts=site.fronts))  # type: ignore[arg-type]
+    units.append(KvEngine(**common("kv_engine", depth.kv_queue), memory=site.memory, store_ps=store_ps))
+    units.append(NetworkInterface(**common("net", depth.net_queue), port=site.memory, fronts=site.fronts))
     for i in range(config.dma.engines):
         common_dma = common(label("dma", i, config.dma.engines), depth.dma_queue)
-        units.append(DmaEngine(**common_dma, params=config.dma, memory=site.memory))  # type: ignore[arg-type]
+        units.append(DmaEngine(**common_dma, params=config.dma, memory=site.memory))
     fetch = None if site.serial else _build_fetch(name, config, site)
     front = _build_front(name, config, site, queues, fetch)
     for component in (front, *([fetch] if fetch else []), *units):

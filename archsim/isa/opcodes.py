@@ -140,12 +140,12 @@ _EXTENSIONS = [
 
 
 def _build() -> dict[str, Opcode]:
-    rows: list[tuple[str, int, int | None, str, str, str, str, str, str]] = [(m, c, None, *rest) for m, c, *rest in _BASE]  # type: ignore[misc]
-    rows += [(m, PREFIX, f, *rest) for m, f, *rest in _EXTENSIONS]  # type: ignore[misc]
+    rows: list[tuple[str, int, int | None, list[str]]] = [(name, code, None, rest) for name, code, *rest in _BASE]
+    rows += [(name, PREFIX, function, rest) for name, function, *rest in _EXTENSIONS]
     table: dict[str, Opcode] = {}
-    for mnemonic, code, function, operands, unit, cost, touches, semantics, meaning in rows:
+    for mnemonic, code, function, (operands, *rest) in rows:
         bits = 26 if function is None else 20
-        table[mnemonic] = Opcode(mnemonic, code, function, parse_operands(operands, bits), unit, cost, touches, semantics, meaning)
+        table[mnemonic] = Opcode(mnemonic, code, function, parse_operands(operands, bits), *rest)
     if len(table) < len(rows) or len({(code, function) for _, code, function, *_ in rows}) < len(rows):
         raise ValueError("opcode table: a mnemonic or a code is repeated")
     return table

@@ -8,7 +8,7 @@ import pytest
 
 import archsim
 from tests.workloads.plain_model import random_weights
-from workloads.forwards import Forward, Window
+from workloads.forwards import Forward, Schedule, Window
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image
 from workloads.lowering.layout import Layout
@@ -34,7 +34,7 @@ CASES = {
 }
 
 
-def schedule(name: str):  # type: ignore[no-untyped-def]
+def schedule(name: str) -> Schedule:
     _, kind, options, _ = CASES[name]
     return build_schedule(kind, **options)
 

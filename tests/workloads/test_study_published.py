@@ -8,12 +8,12 @@ import pytest
 from workloads.compare.measure import measure
 from workloads.compare.rows import Row
 from workloads.methods import build_method
-from workloads.study.published import FIGURES, GPU, NPU, as_coded, jobs, speed
+from workloads.study.published import FIGURES, GPU, NPU, Published, as_coded, jobs, speed
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: f"{figure.name}, {figure.setting}")
 @pytest.mark.parametrize("machine", [GPU, NPU])
-def test_every_figure_names_methods_that_can_be_built(figure, machine: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_figure_names_methods_that_can_be_built(figure: Published, machine: str) -> None:
     for job in jobs(figure, machine, 4):
         schedule = build_method(job.method, job.prompt, job.gen)
         assert schedule.describe()["forwards"] > 0

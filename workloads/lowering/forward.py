@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from workloads.lowering.attention import rows
 from workloads.lowering.attention.row_masks import load_row_masks, move_accepted
 from workloads.lowering.drafts import emit_fork, emit_settle, emit_verify
@@ -84,7 +86,7 @@ def _pass(c: Context, plan: SamplingPlan | None, pitch: int) -> None:
     if c.tiling is None:
         emit_layers(c)
     else:
-        layer_loop(c, lambda experts: tiled_layer(c, mixture=experts))
+        layer_loop(c, partial(tiled_layer, c, mixture=False), partial(tiled_layer, c, mixture=True))
     if plan is not None:
         head_norm(c)
         lm_head(c, plan)

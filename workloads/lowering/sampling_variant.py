@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import attrs
 
@@ -64,7 +65,7 @@ GREEDY = SamplingVariant()
 
 def parse_sampling(text: str) -> SamplingVariant:
     """Read "entropy,temperature=0.2,top-p=0.9"; raises WorkloadError."""
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     for word in text.split(","):
         name, equals, value = word.strip().partition("=")
         new = _plain(name) if not equals else _valued(name, value)
@@ -74,7 +75,7 @@ def parse_sampling(text: str) -> SamplingVariant:
         if twice:
             raise WorkloadError(f"sampling {text!r}: {word.strip()!r} is the second of its kind; expected one")
         given |= new
-    variant = SamplingVariant(**given)  # type: ignore[arg-type]
+    variant = SamplingVariant(**given)
     if variant.select != "top-k" and variant.score not in ("", "confidence"):
         raise WorkloadError(f"sampling {text!r}: {variant.select} of {variant.score}; expected confidence, or top-k")
     return variant

@@ -216,7 +216,7 @@ def choose(model: Reference, logits: Floats, masked: npt.NDArray[np.bool_], coun
     confidence = model.chip(1 / total)
     order = np.argsort(np.where(masked, -confidence, np.inf), axis=-1, kind="stable")[:, :count]
     taken = np.zeros(masked.shape, np.bool_)
-    np.put_along_axis(taken, order, True, axis=-1)  # noqa: FBT003
+    np.put_along_axis(taken, order, values=True, axis=-1)
     second = np.partition(logits, -2, axis=-1)[..., -2]
     gap = (top[..., 0] - second) / np.spacing(np.abs(top[..., 0]))
     return Choice(tokens=tokens, confidence=confidence, taken=taken & masked, gap=gap.astype(np.float64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from workloads.lowering.attention.layer import attention
 from workloads.lowering.emit.context import Context
@@ -18,17 +19,19 @@ def emit_layers(c: Context) -> None:
     if c.dims.leading:
         first_layer, other = emit_bodies(c)
         c.b.store(0, Cell.KEPT)
-        layer_loop(c, lambda _: other(), first_layer)
+        layer_loop(c, other, other, first_layer)
         return
     first = c.activations(c.vectors.x)
     c.phase("norm")
     for block in range(c.dims.hidden.blocks):
         norms.add_squares(c, first, block, c.vectors.normed + block * c.vectors.rows)
-    layer_loop(c, lambda experts: _layer(c, mixture=experts))
+    layer_loop(c, partial(_layer, c, mixture=False), partial(_layer, c, mixture=True))
 
 
-def layer_loop(c: Context, body: Callable[[bool], None], first: Callable[[], None] | None = None) -> None:
-    """All layers: their bases and biases, then what `body` emits, given whether they have experts.
+def layer_loop(
+    c: Context, dense: Callable[[], None], routed: Callable[[], None], first: Callable[[], None] | None = None
+) -> None:
+    """All layers: their bases and biases, then what `dense` emits, or `routed` for those that have experts.
 
     `first` emits the first layer, where that is another.
     """
@@ -36,20 +39,20 @@ def layer_loop(c: Context, body: Callable[[bool], None], first: Callable[[], Non
     with b.reg(c.table) as row:
         b.store(row, Cell.LAYER)
     b.store(b.const(c.first_layer * c.dims.row_vectors * c.dims.view.vlen), Cell.BIAS)
-    dense = c.layers if c.mixture is None else c.dims.model.dense_layers
+    without = c.layers if c.mixture is None else c.dims.model.dense_layers
     if first is not None:
         with b.loop(1):
             _one_layer(c, first)
-    same = dense - (first is not None)
+    same = without - (first is not None)
     if same:
         with b.loop(same):
-            _one_layer(c, lambda: body(False))  # noqa: FBT003
+            _one_layer(c, dense)
     if c.mixture is not None:
         with b.reg(c.mixture.pages) as page:
             b.store(page, Cell.PAGES)
-        with b.loop(c.layers - dense):
+        with b.loop(c.layers - without):
             _find_experts(c)
-            _one_layer(c, lambda: body(True))  # noqa: FBT003
+            _one_layer(c, routed)
     with b.reg() as slot:
         b.load(slot, Cell.SLOT)
         b.emit("S_SUB_INT", slot, slot, b.const(c.layers * layer_slots(c)))
