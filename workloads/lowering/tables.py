@@ -212,7 +212,7 @@ def _row_fields(
     if any(kind.mix_rows for kind in rounds.kinds):
         pairs = zip(rounds.forwards, (*rounds.forwards[1:], rounds.forwards[-1]), strict=True)
         rows = [{**row, **mixed_rows(*pair)} for row, pair in zip(rows, pairs, strict=True)]
-    if len(networks.depths) > 1:
+    if networks.several:
         tables = [layers[route(kind, networks)] for kind in rounds.kinds]
         rows = [{**row, "next": table} for row, table in zip(rows, [*tables[1:], tables[-1]], strict=True)]
     return rows

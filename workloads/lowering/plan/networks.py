@@ -39,6 +39,11 @@ class Networks:
         """Layers of all of them."""
         return sum(self.depths.values())
 
+    @property
+    def several(self) -> bool:
+        """Whether forwards go through other networks than the model."""
+        return len(self.depths) > 1
+
     def first(self, name: str) -> int:
         """Number of a network's first layer, counted over all of them."""
         names = list(self.depths)
