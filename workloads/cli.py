@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
-from archsim.errors import WorkloadError
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors join the others: one line, no usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise WorkloadError instead of printing and leaving."""
-        raise WorkloadError(f"{message} (--help shows the usage)")
+from archsim.console import Parser, write_text
 
 
 def list_main(argv: list[str]) -> int:
@@ -33,7 +23,7 @@ def list_main(argv: list[str]) -> int:
     data: dict[str, Any] = {"models": _model_rows()} if models else {}
     if schedules:
         data |= {"schedules": schedule_rows(), "no_inference_work": NO_INFERENCE_WORK}
-    _write(args.json, json.dumps(data, indent=1) + "\n")
+    write_text(args.json, json.dumps(data, indent=1) + "\n")
     return 0
 
 
@@ -76,7 +66,7 @@ def schedule_main(argv: list[str]) -> int:
     if args.json is None:
         print(schedule_text(data))
     else:
-        _write(args.json, json.dumps(data, indent=1) + "\n")
+        write_text(args.json, json.dumps(data, indent=1) + "\n")
     return 0
 
 
@@ -91,13 +81,3 @@ def schedule_text(data: dict[str, Any]) -> str:
         lines.append(f"{column:<12} {run_lengths('-' if row[column] == '' else row[column] for row in rows)}")
     return "\n".join(lines)
 
-
-def _write(path: str, text: str) -> None:
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise WorkloadError(f"{path}: {error.strerror}; expected a file that can be written") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from archsim import MachineParams, RunResult, load_machine, simulate
 from archsim.micro.validation import Row
-from workloads.lowering.plan.machine_view import MachineView, matrix_cells
+from workloads.lowering.plan.machine_view import view_of
 from workloads.sampler_own import own_sampler
 from workloads.sampler_published import published_sampler
 
@@ -42,27 +42,6 @@ _KINDS = {"V": "vector", "S": "scalar", "C": "control"}
 def machine_name(vlen: int) -> str:
     """The preset of the published set-up."""
     return f"d-plena-{vlen}"
-
-
-def view_of(params: MachineParams) -> MachineView:
-    """The sizes of a machine that a lowering looks at."""
-    core = params.core
-    return MachineView(
-        name=params.name,
-        cores=params.cores,
-        mlen=core.mlen,
-        blen=core.blen,
-        hlen=core.hlen,
-        vlen=core.vlen,
-        matrix_cells=matrix_cells(params.matrix_sram.capacity),
-        vector_vectors=params.vector_sram.elements // core.vlen,
-        fp_words=params.scalar_memory.fp_words,
-        int_words=params.scalar_memory.int_words,
-        kv_slots=params.kv_engine.slots,
-        hbm_bytes=params.memory.capacity,
-        channels=params.memory.channels * params.memory.pseudo_channels,
-        layer_stride_bytes=1,
-    )
 
 
 def split(result: RunResult) -> dict[str, int]:

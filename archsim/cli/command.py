@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from archsim.cli.run import add_run
-from archsim.cli.usage import INTERRUPTED, Parser, UsageError, add, check_folder, write_text
+from archsim.cli.usage import INTERRUPTED, add, check_folder
+from archsim.console import STDOUT, Parser, UsageError, write_text
 from archsim.errors import ArchsimError
 
 PIPE_CLOSED = 141
@@ -144,7 +145,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     modules = [module for part in parts for module in _VALIDATIONS[part]]
     seen: list[validation.Row] = []
     for line in validation.lines(validation.rows(modules, arguments.full), seen):
-        if arguments.json != "-":
+        if arguments.json != STDOUT:
             print(line, flush=True)
     if arguments.json:
         write_text(arguments.json, validation.dumps(seen))

@@ -7,7 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archsim.cli.usage import INTERRUPTED, Parser, UsageError, add, check_folder, write_text
+from archsim.cli.usage import INTERRUPTED, add, check_folder
+from archsim.console import STDOUT, Parser, UsageError, write_text
 
 if TYPE_CHECKING:
     from archsim.isa.program import Program
@@ -105,7 +106,7 @@ def _observers(
 
 
 def _write(result: RunResult, arguments: argparse.Namespace) -> None:
-    if arguments.json != "-":
+    if arguments.json != STDOUT:
         from archsim.report.text import render
 
         print(render(result), end="")

@@ -1,28 +1,15 @@
-"""What the commands share: the parser, and what they do with names of files."""
+"""What the commands share beyond any command line."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
-from archsim.errors import ArchsimError
+from archsim.console import STDOUT, Parser, UsageError
 
 INTERRUPTED = 130
 """Exit code of a run that was interrupted."""
-
-
-class UsageError(ArchsimError):
-    """Arguments that make no command."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that raises what it finds."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def add(
@@ -36,13 +23,5 @@ def add(
 
 def check_folder(option: str, path: str | None) -> None:
     """Raise UsageError where an option names a file in a folder that is not there."""
-    if path not in (None, "-") and not Path(str(path)).parent.is_dir():
+    if path not in (None, STDOUT) and not Path(str(path)).parent.is_dir():
         raise UsageError(f"--{option} {path}: there is no folder {Path(str(path)).parent}")
-
-
-def write_text(path: str, text: str) -> None:
-    """Into a file, or to stdout where `path` is "-"."""
-    if path == "-":
-        print(text, end="")
-    else:
-        Path(path).write_text(text, encoding="utf-8")

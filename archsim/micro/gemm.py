@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
-from archsim.errors import ArchsimError, ConfigError
+from archsim.console import Parser, text_or_json
+from archsim.errors import ConfigError
 from archsim.isa.timing.systolic import DATAFLOWS, Gemm, SystolicArray
 from archsim.machine import MachineParams, load_machine
 from archsim.micro.gemm_program import gemm_program
@@ -19,11 +18,6 @@ from archsim.run import simulate
 
 CORE_MACHINE = "gemm-128"
 _ARRAY = re.compile(r"(\d+)x(\d+)")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ArchsimError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str]) -> str:
@@ -39,16 +33,11 @@ def main(argv: Sequence[str]) -> str:
     else:
         found = in_core(gemm, array, arguments.machine, arguments.cores)
     asked = {"mode": arguments.mode, **attrs.asdict(array), **attrs.asdict(gemm), "macs": gemm.macs}
-    if arguments.json:
-        text = json.dumps(asked | found, indent=2) + "\n"
-        if arguments.json == "-":
-            return text
-        Path(arguments.json).write_text(text, encoding="utf-8")
-    return _text(found)
+    return text_or_json(_text(found), json.dumps(asked | found, indent=2) + "\n", arguments.json)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="archsim micro gemm", allow_abbrev=False, description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="archsim micro gemm", allow_abbrev=False, description=__doc__)
     parser.add_argument("--array", default="128x128", metavar="RxC", help="rows and columns (default: 128x128)")
     parser.add_argument("--dataflow", default="ws", choices=DATAFLOWS, help="what stays in the array (default: ws)")
     for name, what in (("m", "rows of activations"), ("n", "output columns"), ("k", "reduction")):

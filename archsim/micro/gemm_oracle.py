@@ -10,7 +10,6 @@ is what binds a product, and the array is idle while it does.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 
 import attrs
@@ -20,6 +19,7 @@ from archsim.isa.program import Program
 from archsim.isa.timing.systolic import Gemm, SystolicArray
 from archsim.machine import load_machine
 from archsim.micro.gemm import in_core
+from archsim.micro.table import read_table
 from archsim.micro.validation import DATA, Row
 from archsim.run import simulate
 
@@ -52,19 +52,17 @@ class OracleRow:
 
 def read_record() -> list[OracleRow]:
     """The rows of `RECORD` for `TOOLS`."""
-    with RECORD.open(encoding="utf-8") as stream:
-        table = csv.DictReader(line for line in stream if not line.startswith("#"))
-        return [
-            OracleRow(
-                tool=row["tool"],
-                dataflow=row["dataflow"],
-                gemm=Gemm(m=int(row["M"]), n=int(row["N"]), k=int(row["K"])),
-                cycles=int(row["cycles"]),
-                measured=row["kind"] == "measured",
-            )
-            for row in table
-            if row["tool"] in TOOLS
-        ]
+    return [
+        OracleRow(
+            tool=row["tool"],
+            dataflow=row["dataflow"],
+            gemm=Gemm(m=int(row["M"]), n=int(row["N"]), k=int(row["K"])),
+            cycles=int(row["cycles"]),
+            measured=row["kind"] == "measured",
+        )
+        for row in read_table(RECORD, ("tool", "dataflow", "M", "N", "K", "cycles", "kind"))
+        if row["tool"] in TOOLS
+    ]
 
 
 def rows(full: bool) -> Iterator[Row]:

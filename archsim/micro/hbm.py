@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 import attrs
 
-from archsim.errors import ArchsimError, ConfigError
+from archsim.console import Parser, text_or_json
+from archsim.errors import ConfigError
 from archsim.memory.hbm import MODES
 from archsim.memory.timing import TIMINGS, DramTiming, find_timing
 from archsim.micro.hbm_machine import measure_machine
@@ -18,11 +16,6 @@ from archsim.micro.hbm_measure import HbmLoad, HbmResult, measure
 from archsim.micro.hbm_standard import load_standard
 from archsim.micro.hbm_traffic import PATTERNS
 from archsim.validate import BadValue
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ArchsimError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str]) -> str:
@@ -45,20 +38,11 @@ def main(argv: Sequence[str]) -> str:
     else:
         find_timing(arguments.standard, "--standard")
         result = measure_machine(arguments.standard, load, arguments.mode)
-    if not arguments.json:
-        return _text(result)
-    text = _json(timing, load, arguments.mode, result)
-    if arguments.json == "-":
-        return text
-    try:
-        Path(arguments.json).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("--json", arguments.json, f"a file that can be written ({error.strerror})") from None
-    return _text(result)
+    return text_or_json(_text(result), _json(timing, load, arguments.mode, result), arguments.json)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="archsim micro hbm", allow_abbrev=False, description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="archsim micro hbm", allow_abbrev=False, description=__doc__)
     parser.add_argument(
         "--standard",
         default="HBM2-2000",

@@ -7,16 +7,15 @@ closed form that machines run on ("machine" rows) to the bandwidth of saturated 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
-from archsim.errors import ConfigError
 from archsim.memory.timing import find_timing
 from archsim.micro.hbm_machine import measure_machine
 from archsim.micro.hbm_measure import HbmLoad, HbmResult, measure
+from archsim.micro.table import read_table
 from archsim.micro.validation import DATA, Row
 
 RECORD = DATA / "ramulator2_hbm.csv"
@@ -70,12 +69,7 @@ class OracleRow:
 
 def read_oracle(path: Path = RECORD) -> list[OracleRow]:
     """Rows of a table, comment lines skipped; raises ConfigError for one that lacks a column."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    for name in _COLUMNS:
-        if not rows or name not in rows[0]:
-            raise ConfigError(str(path), name, "a table with this column and at least one row")
-    return [_read_row(row) for row in rows]
+    return [_read_row(row) for row in read_table(path, _COLUMNS)]
 
 
 def _read_row(row: dict[str, str]) -> OracleRow:

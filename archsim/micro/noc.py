@@ -8,11 +8,11 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 
-from archsim.errors import ArchsimError, ConfigError
+from archsim.console import Parser, text_or_json
+from archsim.errors import ConfigError
 from archsim.micro.validation import lines
 from archsim.noc.packet_measure import MeasureParams, PacketResult, measure
 from archsim.noc.packet_params import PacketParams
@@ -22,11 +22,6 @@ from archsim.noc.params import NocParams
 from archsim.validate import BadValue
 
 _GRID = re.compile(r"(mesh|torus):(\d+)x(\d+)|ring:(\d+)")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ArchsimError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str]) -> str:
@@ -53,17 +48,11 @@ def main(argv: Sequence[str]) -> str:
         rng=random.Random(arguments.seed),
         how=how,
     )
-    if not arguments.json:
-        return _text(result)
-    text = _json(result, arguments)
-    if arguments.json == "-":
-        return text
-    Path(arguments.json).write_text(text, encoding="utf-8")
-    return _text(result)
+    return text_or_json(_text(result), _json(result, arguments), arguments.json)
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="archsim micro noc", allow_abbrev=False, description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="archsim micro noc", allow_abbrev=False, description=__doc__)
     parser.add_argument(
         "--topology",
         default="mesh:4x4",
@@ -95,17 +84,13 @@ def _reads(arguments: argparse.Namespace) -> str:
     except BadValue as error:
         raise ConfigError(error.name, error.found, error.expected) from error
     found = measure_reads(load_machine(arguments.reads), how)
-    if arguments.json:
-        text = json.dumps(attrs.asdict(found), indent=2) + "\n"
-        if arguments.json == "-":
-            return text
-        Path(arguments.json).write_text(text, encoding="utf-8")
-    return (
+    text = (
         f"flit-level           {found.packet_ps / 1e6:10.3f} us\n"
         f"bulk, links at 100 % {found.bulk_100_ps / 1e6:10.3f} us\n"
         f"queued percent       {found.queued_percent:10}\n"
         f"bulk with that       {found.bulk_ps / 1e6:10.3f} us\n"
     )
+    return text_or_json(text, json.dumps(attrs.asdict(found), indent=2) + "\n", arguments.json)
 
 
 def parse_topology(text: str) -> NocParams:

@@ -13,7 +13,6 @@ own mean distance, 4 cycles for each router of difference.
 
 from __future__ import annotations
 
-import csv
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import attrs
 
-from archsim.errors import ConfigError
+from archsim.micro.table import read_table
 from archsim.micro.validation import DATA, Row
 from archsim.noc.packet_measure import measure
 from archsim.noc.packet_params import PacketParams
@@ -69,12 +68,7 @@ class OracleRow:
 
 def read_oracle(path: Path) -> list[OracleRow]:
     """Rows of a table, comment lines skipped; raises ConfigError for one that lacks a column."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    for name in _COLUMNS:
-        if not rows or name not in rows[0]:
-            raise ConfigError(str(path), name, "a table with this column and at least one row")
-    return [_read_row(row) for row in rows]
+    return [_read_row(row) for row in read_table(path, _COLUMNS)]
 
 
 def _read_row(row: dict[str, str]) -> OracleRow:

@@ -185,7 +185,7 @@ def test_the_memory_of_machines_under_the_same_load(mode: str) -> None:
         (["--gap", "0"], "--gap: 0; expected a whole number above 0"),
         (["--standard", "DDR9"], "--standard: 'DDR9'; expected a TOML file, or one of HBM2-2000"),
         (["--pattern", "x"], "invalid choice: 'x'"),
-        (["--json", "/nowhere/x", "--requests", "10"], "--json: '/nowhere/x'; expected a file that can be written"),
+        (["--json", "/nowhere/x", "--requests", "10"], "/nowhere/x: No such file or directory; expected a file"),
     ],
 )
 def test_impossible_options(options: list[str], message: str) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import archsim
+from tests.workloads.cases import scripted
 from tests.workloads.plain_model import Plain, random_weights
-from tests.workloads.test_row_masks import SHAPE, TINY, VLEN, forward, scripted
+from tests.workloads.test_row_masks import SHAPE, TINY, VLEN, forward
 from workloads.forwards import Window
 from workloads.lowering.generation import lower_with_layout
 from workloads.lowering.image import image

@@ -6,7 +6,8 @@ import attrs
 import pytest
 
 from archsim import MachineParams, load_machine
-from workloads.validate import overlap_rows, rows, serial_rows, view_of
+from workloads.lowering.plan.machine_view import view_of
+from workloads.validate import overlap_rows, rows, serial_rows
 
 
 @pytest.fixture(scope="module")

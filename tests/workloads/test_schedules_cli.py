@@ -82,7 +82,7 @@ def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([*TOY, "--steps", "7"], "schedule llada: steps 7 over 2 blocks"),
         ([*TOY, "--forwards", "9"], "forwards 9:10: the schedule ends before"),
-        ([*TOY, "--gen", "many"], "argument --gen: invalid int value: 'many' (--help shows the usage)"),
+        ([*TOY, "--gen", "many"], "argument --gen: invalid int value: 'many' (see python -m workloads"),
         (["schedule", "autoregressive", "--prompt", "1", "--gen", "1", "--cache", "dual"], "schedule autoregressive: "),
         ([*TOY, "--json", "/no/such/folder/x"], "/no/such/folder/x: No such file or directory"),
         (["schedule"], "the following arguments are required: name"),

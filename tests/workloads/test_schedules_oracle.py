@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
 
 from archsim.errors import WorkloadError
+from tests.workloads.oracle_rows import Row, expand, rows
 from workloads.schedules import LladaSchedule
 
-ORACLES = Path(__file__).parents[1] / "data" / "oracles"
 COUNTS = ("q_rows", "kv_rows", "sampled_rows", "committed")
-Row = dict[str, str]
-
-
-def rows(file: str) -> list[Row]:
-    text = (ORACLES / file).read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(line for line in text if not line.startswith("#")))
-
-
-def expand(text: str) -> list[int]:
-    values: list[int] = []
-    for run in text.split():
-        value, _, count = run.partition("x")
-        values += [int(value)] * int(count or 1)
-    return values
 
 
 def label(row: Row) -> str:

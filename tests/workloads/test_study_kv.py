@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from archsim.console import UsageError
 from archsim.errors import WorkloadError
 from workloads.__main__ import main as command_line
 from workloads.study import main
@@ -121,7 +122,7 @@ def test_bad_seeds(text: str) -> None:
 
 @pytest.mark.parametrize("argv", [["kv-real"], ["kv-synthetic", "--scenario", "E"], []])
 def test_bad_arguments(argv: list[str]) -> None:
-    with pytest.raises(WorkloadError, match="--help shows the usage"):
+    with pytest.raises(UsageError, match="see python -m workloads study --help"):
         main(argv)
 
 

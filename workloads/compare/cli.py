@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import archsim
+from archsim.console import Parser
 from archsim.errors import WorkloadError
-from workloads.cli import Parser
 from workloads.compare.measure import SAMPLES, Job, measure
 from workloads.compare.rows import BASELINE, Row, csv_text, records, table
 from workloads.lowering.cli import add_lowering_options, given_lowering_options

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import archsim
-from workloads.cli import Parser
+from archsim.console import Parser
 from workloads.forwards import parse_window
 from workloads.lowering.generation import lower
 from workloads.lowering.options import KV_SCHEMES, LOGITS, ROPE_CACHE, LoweringOptions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from archsim.console import Parser
 from archsim.errors import WorkloadError
-from workloads.cli import Parser
 from workloads.study.kv import Errors, study
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import SCENARIOS
