@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from archsim import cli
+from archsim.cli import command as cli
 from archsim.micro import validation
 from archsim.micro.validation import Row
 
