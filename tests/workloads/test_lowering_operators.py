@@ -92,3 +92,12 @@ def test_several_cores_are_refused() -> None:
     schedule = build_schedule("dare", prompt=PROMPT, gen=GEN, block=16, steps=8)
     with pytest.raises(WorkloadError, match="expected one sequence on one core"):
         lower(MODEL, schedule, attrs.evolve(SMALL, cores=2))
+
+
+def test_the_room_that_all_rows_take_at_once_is_named() -> None:
+    schedule = build_schedule("dllm-cache", prompt=PROMPT, gen=GEN, block=16, steps=8)
+    with pytest.raises(WorkloadError, match=r"needs \d+ vectors of Vector SRAM for all of them at once") as error:
+        lower(MODEL, schedule, attrs.evolve(SMALL, vector_vectors=400))
+    needed, most = (int(word) for word in str(error.value).split() if word.isdigit() and int(word) > 100)
+    assert needed > most == 400
+    lower(MODEL, schedule, attrs.evolve(SMALL, vector_vectors=needed))

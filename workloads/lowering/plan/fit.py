@@ -26,9 +26,14 @@ def fit_class(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
 
 def _fit_operators(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
     """The plan of all rows at once, where the subsets that operators take fit as well."""
+    plan = _plan_all_rows(dims, kind, first)
+    return plan if plan.needed <= dims.view.vector_vectors else None
+
+
+def _plan_all_rows(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan:
     whole = plan_vectors(dims, kind, 1, first)
     needed = plan_operators(dims, kind, whole, kind.operators or all_rows(kind.q_rows)).needed
-    return attrs.evolve(whole, needed=needed) if needed <= dims.view.vector_vectors else None
+    return attrs.evolve(whole, needed=needed)
 
 
 def fit_tiles(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
@@ -71,9 +76,18 @@ def fit_program(dims: Dims, rounds: Rounds) -> tuple[Dims, list[VectorPlan]]:
 
 
 def _too_small(dims: Dims, rounds: Rounds) -> WorkloadError:
-    kind = max(rounds.classes, key=lambda kind: kind.q_rows)
-    tile = attrs.evolve(kind, q_rows=min(kind.q_rows, dims.view.blen))
-    plan = plan_vectors(dims, tile, 1, MASKS + rounds.sequences)
-    needed = max(plan.needed, plan.query + kind.q_rows)
-    found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for one row tile"
+    first = MASKS + rounds.sequences
+    needed, kind = max(
+        ((_least(dims, kind, first), kind) for kind in rounds.classes), key=lambda pair: (pair[0], pair[1].q_rows)
+    )
+    what = "all of them at once" if dims.leading else "one row tile"
+    found = f"{kind.kind} of {kind.q_rows} rows needs {needed} vectors of Vector SRAM for {what}"
     return KeysTooLong(f"machine {dims.view.name}: {found}; expected at most {dims.view.vector_vectors}")
+
+
+def _least(dims: Dims, kind: ForwardClass, first: int) -> int:
+    """Vectors that one sequence of a class needs at least."""
+    if dims.leading:
+        return _plan_all_rows(dims, kind, first).needed
+    plan = plan_vectors(dims, attrs.evolve(kind, q_rows=min(kind.q_rows, dims.view.blen)), 1, first)
+    return max(plan.needed, plan.query + kind.q_rows)
