@@ -36,7 +36,7 @@ def draw(rows: Sequence[Row], path: str, title: str) -> None:
     marks = [f"{rate:.0f}" + ("" if row["speedup"] is None else f" ({row['speedup']:.2f}x)")
              for rate, row in zip(rates, data, strict=True)]  # fmt: skip
     speed.bar_label(bars, marks, padding=3, fontsize=8)
-    speed.set(xlabel="tokens / s (speed-up over LLaDA)", yticks=list(places), yticklabels=names)
+    speed.set(xlabel="tokens / s (speed-up over LLaDA); grey: baselines", yticks=list(places), yticklabels=names)
     speed.set_xlim(0, 1.35 * max(rates, default=1.0))
     speed.invert_yaxis()
     whole = [row.time_ps / row.forwards / 1e9 for row in ran]
@@ -45,7 +45,7 @@ def draw(rows: Sequence[Row], path: str, title: str) -> None:
     forward.barh(places, rest, color=_BARS, label="layers")
     forward.barh(places, head, left=rest, color=_HEAD, label="LM head and sampling")
     forward.set(xlabel="ms / forward")
-    forward.legend(loc="best", fontsize=8)
+    forward.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False)
     for axes in (speed, forward):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
