@@ -7,14 +7,15 @@ The mean time of a transfer is only shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 
 from archsim import MachineParams, load_machine
 from archsim.isa.program import Program
-from archsim.micro.noc_bulk import BulkComparison, compare
+from archsim.micro.noc_bulk import UNHINDERED, BulkComparison, compare
+from archsim.micro.noc_record import Transfer, record
 from archsim.micro.validation import Row
 from workloads.lowering.generation import lower
 from workloads.lowering.plan.machine_view import view_of
@@ -52,8 +53,23 @@ FULL: dict[str, tuple[range, ...]] = {
 """Transfers of the run that are played, by machine."""
 
 
-MISSES = {("dart-2048", 0), ("64 B links", 0), ("HBM on an edge", 3000)}
-"""Windows, by machine and first transfer, that are not met."""
+CAUSES = {
+    ("dart-2048", 0): "round robin lets later reads overtake",
+    ("64 B links", 0): "cores not in step yet",
+    ("HBM on an edge", 3000): "heads wait for one of 4 virtual channels",
+}
+"""Why a window, by machine and first transfer, may miss; docs/fidelity.md has the measurements."""
+
+WITHOUT_HINDRANCE: dict[str, range] = {
+    "dart-2048": range(300),
+    "quad-mesh": range(3000, 3200),
+    "64 B links": range(200),
+    "HBM on an edge": range(3000, 3200),
+    "torus": range(3000, 3200),
+    "ring": range(3000, 3200),
+}
+"""Windows that a flit-level network also plays that serves the oldest packet first and never fills its buffers, against
+the bulk network with links that always carry their width: an error there has another cause than these two."""
 
 
 def machine(name: str) -> MachineParams:
@@ -74,9 +90,30 @@ def rows(full: bool) -> Iterator[Row]:
     """The rows of every machine and window, or of `QUICK` only."""
     for name, windows in (FULL if full else QUICK).items():
         params = machine(name)
-        for window, found in zip(windows, compare(step(params), params, windows), strict=True):
-            note = "flit-level; cause not found" if (name, window.start) in MISSES else "flit-level"
-            yield from _rows(f"{name}, transfers {window.start}-{window.stop - 1}", found, note)
+        recorded = record(step(params), params)
+        for window, found in zip(windows, compare(recorded, params, windows), strict=True):
+            note = "; ".join(["flit-level", *filter(None, [CAUSES.get((name, window.start))])])
+            yield from _rows(_where(name, window), found, note)
+        if full and name in WITHOUT_HINDRANCE:
+            yield unhindered(name, recorded, WITHOUT_HINDRANCE[name])
+
+
+def unhindered(name: str, recorded: Sequence[Transfer], window: range) -> Row:
+    """A window on links at 100 %, ours in bulk, theirs without back-pressure and without round robin."""
+    params = machine(name)
+    full_width = attrs.evolve(params, noc=attrs.evolve(params.noc, queued_percent=100))
+    (found,) = compare(recorded, full_width, [window], UNHINDERED)
+    return Row(
+        unit="noc",
+        what=f"{_where(name, window)}, unhindered, us",
+        theirs=found.packet_span_ps / 1e6,
+        ours=found.bulk_span_ps / 1e6,
+        note="flit-level, oldest first, no full buffers; ours at 100 %",
+    )
+
+
+def _where(name: str, window: range) -> str:
+    return f"{name}, transfers {window.start}-{window.stop - 1}"
 
 
 def _rows(where: str, found: BulkComparison, note: str) -> Iterator[Row]:

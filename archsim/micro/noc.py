@@ -15,7 +15,7 @@ from archsim.console import Parser, text_or_json
 from archsim.errors import ConfigError
 from archsim.micro.validation import lines
 from archsim.noc.packet_measure import MeasureParams, PacketResult, measure
-from archsim.noc.packet_params import PacketParams
+from archsim.noc.packet_params import ARBITRATIONS, PacketParams
 from archsim.noc.packet_traffic import PATTERNS
 from archsim.noc.packet_wiring import build_wiring
 from archsim.noc.params import NocParams
@@ -36,7 +36,12 @@ def main(argv: Sequence[str]) -> str:
         return _reads(arguments)
     try:
         noc = parse_topology(arguments.topology)
-        params = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer, packet_flits=arguments.packet_flits)
+        params = PacketParams(
+            vcs=arguments.vcs,
+            buffer=arguments.buffer,
+            packet_flits=arguments.packet_flits,
+            arbitration=arguments.arbitration,
+        )
         how = MeasureParams(window=arguments.window, warmup_windows=arguments.warmup)
     except BadValue as error:
         raise ConfigError(error.name, error.found, error.expected) from error
@@ -62,6 +67,12 @@ def _parser() -> Parser:
     parser.add_argument("--vcs", type=int, default=4, help="virtual channels of each link (default: 4)")
     parser.add_argument("--buffer", type=int, default=8, help="flits that each virtual channel buffers (default: 8)")
     parser.add_argument("--packet-flits", type=int, default=1, help="flits of each packet (default: 1)")
+    parser.add_argument(
+        "--arbitration",
+        choices=ARBITRATIONS,
+        default=ARBITRATIONS[0],
+        help=f"whom routers serve first (default: {ARBITRATIONS[0]})",
+    )
     parser.add_argument("--rate", type=float, default=0.1, help="flits offered per node and cycle (default: 0.1)")
     parser.add_argument("--traffic", choices=sorted(PATTERNS), default="uniform")
     parser.add_argument("--seed", type=int, default=1, help="of the random generator (default: 1)")
@@ -80,7 +91,7 @@ def _reads(arguments: argparse.Namespace) -> str:
     from archsim.micro.noc_reads import measure_reads
 
     try:
-        how = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer)
+        how = PacketParams(vcs=arguments.vcs, buffer=arguments.buffer, arbitration=arguments.arbitration)
     except BadValue as error:
         raise ConfigError(error.name, error.found, error.expected) from error
     found = measure_reads(load_machine(arguments.reads), how)
@@ -123,5 +134,5 @@ def _text(result: PacketResult) -> str:
 
 
 def _json(result: PacketResult, arguments: argparse.Namespace) -> str:
-    asked = ("topology", "vcs", "buffer", "packet_flits", "traffic", "seed", "window", "warmup")
+    asked = ("topology", "vcs", "buffer", "packet_flits", "arbitration", "traffic", "seed", "window", "warmup")
     return json.dumps({name: getattr(arguments, name) for name in asked} | attrs.asdict(result), indent=2) + "\n"

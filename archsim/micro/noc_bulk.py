@@ -14,15 +14,18 @@ from itertools import cycle
 
 import attrs
 
-from archsim.isa.program import Program
 from archsim.machine import MachineParams
-from archsim.micro.noc_record import Transfer, record
+from archsim.micro.noc_record import Transfer
 from archsim.noc import Network
-from archsim.noc.packet import Packet, PacketNetwork
+from archsim.noc.packet import Packet
 from archsim.noc.packet_machine import MachineWiring, machine_wiring
+from archsim.noc.packet_oldest import packet_network
 from archsim.noc.packet_params import PacketParams
 
 PACKET_BYTES = 128
+
+UNHINDERED = PacketParams(buffer=1 << 20, arbitration="oldest")
+"""Routers without round robin whose buffers no window fills: what the bulk network takes them for."""
 """Payload of the longest packet."""
 
 
@@ -45,10 +48,9 @@ class BulkComparison:
 
 
 def compare(
-    program: Program, params: MachineParams, windows: Sequence[range], how: PacketParams | None = None
+    recorded: Sequence[Transfer], params: MachineParams, windows: Iterable[range], how: PacketParams | None = None
 ) -> Iterator[BulkComparison]:
-    """Record a run and play windows of its transfers on both networks; raises as `record` and `machine_wiring`."""
-    recorded = record(program, params)
+    """Play windows of the recorded transfers on both networks; raises as `machine_wiring` and `PacketNetwork`."""
     channels = params.memory.build().channel_count
     wiring = machine_wiring(params.noc, params.cores, channels)
     for window in windows:
@@ -128,7 +130,7 @@ class _PacketPlay:
         how: PacketParams,
     ) -> None:
         self.recorded, self.period, self.flit = recorded, params.period_ps, wiring.flit_bytes
-        self.network = PacketNetwork(wiring.wiring, how)
+        self.network = packet_network(wiring.wiring, how)
         self.releases = _Releases(recorded, window)
         self.window = window
         self.due: list[tuple[int, int, int, int, int]] = []

@@ -15,6 +15,7 @@ import attrs
 
 from archsim.errors import ConfigError
 from archsim.noc.packet import Packet, PacketNetwork
+from archsim.noc.packet_oldest import packet_network
 from archsim.noc.packet_params import PacketParams
 from archsim.noc.packet_traffic import BernoulliSources, make_pattern
 from archsim.noc.packet_wiring import Wiring
@@ -167,7 +168,7 @@ def measure(
 
     The same generator state gives the same result.
     """
-    network = PacketNetwork(wiring, params)
+    network = packet_network(wiring, params)
     pattern = make_pattern(traffic, wiring)
     sources = BernoulliSources(wiring.nodes, rate / params.packet_flits, pattern, rng, params.packet_flits)
     run = _Run(network, sources, how or MeasureParams(), _Tally(wiring.hops))

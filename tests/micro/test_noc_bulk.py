@@ -77,7 +77,8 @@ def test_all_windows_agree_but_those_named() -> None:
     held = [row for row in validate_noc.rows(full=True) if row.tolerance is not None]
     assert len(held) == sum(map(len, validate_noc.FULL.values()))
     missed = [row for row in held if not row.ok]
-    assert [row.note for row in missed] == ["flit-level; cause not found"] * len(validate_noc.MISSES)
+    causes = {f"flit-level; {cause}" for cause in validate_noc.CAUSES.values()}
+    assert {row.note for row in missed} <= causes
     assert all(row.error is not None and abs(row.error) < 0.12 for row in missed)
 
 
