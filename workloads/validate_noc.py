@@ -54,7 +54,7 @@ FULL: dict[str, tuple[range, ...]] = {
 
 
 CAUSES = {
-    ("dart-2048", 0): "round robin lets later reads overtake",
+    ("dart-2048", 0): "packets of four flits wait for lanes of the core's port",
     ("64 B links", 0): "cores not in step yet",
     ("HBM on an edge", 3000): "heads wait for one of 4 virtual channels",
 }
