@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from itertools import chain
+from typing import Any
 
 import attrs
 import pytest
@@ -33,34 +35,39 @@ def program(model=MODEL, view=VIEW, options=None, window=None, schedule="llada",
     return lower(model, build_schedule(schedule, **given), view, LoweringOptions(**(options or {})), window)
 
 
-CASES = {
-    "dual": program(),
-    "batch": program(batch=3),
-    "prefix": program(cache="prefix"),
-    "none": program(cache="none", batch=2),
-    "grouped": program(GROUPED),
-    "ragged": program(prompt=21),
-    "window": program(window=Window(3, 6)),
-    "mxint8": program(options={"weights": "mxint8", "kv": "mxint8"}),
-    "bf16": program(options={"weights": "bf16", "kv": "bf16", "kv_scheme": "none"}),
-    "rtn": program(options={"kv_scheme": "rtn"}),
-    "onchip": program(options={"logits": "onchip"}),
-    "online": program(options={"logits": "online"}),
-    "autoregressive": program(schedule="autoregressive", prompt=20, gen=20, batch=2),
-    "restreamed": program(batch=8, view=attrs.evolve(VIEW, vector_vectors=1500)),
-    "tiled": program(view=attrs.evolve(VIEW, vector_vectors=330)),
-    "tiled_rtn": program(view=attrs.evolve(VIEW, vector_vectors=330), options={"kv_scheme": "rtn"}, prompt=29),
-    "tiled_prefill": program(
-        schedule="autoregressive", prompt=83, gen=4, view=attrs.evolve(VIEW, vector_vectors=420)
-    ),
-    "narrow": program(view=attrs.evolve(VIEW, vector_vectors=560)),
-}
+CASES: dict[str, dict[str, Any]] = {
+    "dual": {},
+    "batch": {"batch": 3},
+    "prefix": {"cache": "prefix"},
+    "none": {"cache": "none", "batch": 2},
+    "grouped": {"model": GROUPED},
+    "ragged": {"prompt": 21},
+    "window": {"window": Window(3, 6)},
+    "mxint8": {"options": {"weights": "mxint8", "kv": "mxint8"}},
+    "bf16": {"options": {"weights": "bf16", "kv": "bf16", "kv_scheme": "none"}},
+    "rtn": {"options": {"kv_scheme": "rtn"}},
+    "onchip": {"options": {"logits": "onchip"}},
+    "online": {"options": {"logits": "online"}},
+    "autoregressive": {"schedule": "autoregressive", "prompt": 20, "gen": 20, "batch": 2},
+    "restreamed": {"batch": 8, "view": attrs.evolve(VIEW, vector_vectors=1500)},
+    "tiled": {"view": attrs.evolve(VIEW, vector_vectors=330)},
+    "tiled_rtn": {"view": attrs.evolve(VIEW, vector_vectors=330), "options": {"kv_scheme": "rtn"}, "prompt": 29},
+    "tiled_prefill": {
+        "schedule": "autoregressive", "prompt": 83, "gen": 4, "view": attrs.evolve(VIEW, vector_vectors=420),
+    },
+    "narrow": {"view": attrs.evolve(VIEW, vector_vectors=560)},
+}  # fmt: skip
 every_case = pytest.mark.parametrize("case", CASES)
+
+
+@cache
+def program_of(case: str) -> Program:
+    return program(**CASES[case])
 
 
 @every_case
 def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     used = list(chain.from_iterable(weights_read(made)))
     bases = ranges(made)
     low, high = bases["weights"]
@@ -77,7 +84,7 @@ def test_each_n_tile_reads_the_weights_that_are_next_in_the_stream(case: str) ->
 
 @every_case
 def test_every_weight_is_fetched_once_a_pass_and_the_ring_once_more(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     tiles = Counter(byte for step in walk(made) if fetches_weights(step) for byte in fetched(made, step))
     restream = made.header.schedule["restream"]
     passes = sum(restream[forward["kind"]] for forward in made.header.forwards)
@@ -92,7 +99,7 @@ def test_every_weight_is_fetched_once_a_pass_and_the_ring_once_more(case: str) -
 
 @every_case
 def test_stored_and_loaded_cache_rows_stay_in_the_cache(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     fmt = FORMATS[made.header.formats["kv"]]
     low, high = ranges(made)["kv_cache"]
     written: set[int] = set()
@@ -114,7 +121,7 @@ def test_stored_and_loaded_cache_rows_stay_in_the_cache(case: str) -> None:
 
 @every_case
 def test_vector_addresses_are_whole_vectors_in_range(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     limit = made.header.requires["vector_sram.capacity"] // 2
     for step in walk(made):
         if step.mnemonic.startswith("V_") and not step.mnemonic.startswith("V_RED"):
@@ -125,7 +132,7 @@ def test_vector_addresses_are_whole_vectors_in_range(case: str) -> None:
 
 @every_case
 def test_every_forward_begins_once(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     begun = Counter(
         made.header.phases[step.operands["imm"]].step for step in walk(made) if begins_forward(made, step)
     )
@@ -134,7 +141,7 @@ def test_every_forward_begins_once(case: str) -> None:
 
 @every_case
 def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
-    made = CASES[case]
+    made = program_of(case)
     cycles = tensor_cycles(made)
     ideal = made.header.ideal["total"]["tensor_cycles"]
     assert ideal <= cycles
@@ -143,7 +150,7 @@ def test_tensor_cycles_are_close_to_the_ideal(case: str) -> None:
 
 
 def test_row_tiles_spill_and_reload_every_row_once_a_sweep() -> None:
-    made = CASES["tiled"]
+    made = program_of("tiled")
     assert made.header.schedule["restream"]["warm"] > 1
     low, high = ranges(made)["spill"]
     moved: Counter[str] = Counter()
@@ -161,7 +168,7 @@ def test_row_tiles_spill_and_reload_every_row_once_a_sweep() -> None:
 
 
 def test_smoothed_row_tiles_are_calibrated_over_all_rows_before_they_are_stored() -> None:
-    rows = [step.state["v_rows"][0] for step in walk(CASES["tiled"]) if step.mnemonic == "K_CALIB"]
+    rows = [step.state["v_rows"][0] for step in walk(program_of("tiled")) if step.mnemonic == "K_CALIB"]
     assert set(rows) == {48}
 
 
@@ -189,7 +196,7 @@ def test_refine_forwards_overwrite_their_block_in_place() -> None:
 
 
 def test_decode_forwards_read_one_more_key_each() -> None:
-    made = CASES["autoregressive"]
+    made = program_of("autoregressive")
     sizes = [
         step.state["m_fetch"][1] // 256
         for step in walk(made)
@@ -204,10 +211,10 @@ def test_decode_forwards_read_one_more_key_each() -> None:
 
 def test_programs_survive_writing_and_reading(tmp_path) -> None:
     path = tmp_path / "p.trace"
-    write_program(CASES["dual"], path)
+    write_program(program_of("dual"), path)
     again = read_program(path)
-    assert again.instructions == CASES["dual"].instructions
-    assert again.header == CASES["dual"].header
+    assert again.instructions == program_of("dual").instructions
+    assert again.header == program_of("dual").header
 
 
 def test_flagship_is_small_and_close_to_ideal(tmp_path) -> None:
