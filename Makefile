@@ -20,7 +20,7 @@ help:
 	@echo "make growth how the cost of a run grows with the work: table and plot"
 	@echo "make validate       compare with the figures of other tools: a selection, minutes"
 	@echo "make validate-full  all of them"
-	@echo "make studies        the tiny model: tokens of its programs, KV schemes, formats of logits; 200 prompts each"
+	@echo "make studies        KV schemes on synthetic data; the tiny model: tokens, KV schemes, formats of logits; 200 prompts"
 	@echo "make clean  remove the virtual environment and what the tools left"
 
 $(BIN)/python:
@@ -75,7 +75,8 @@ validate-full: $(RUN)
 	$(BIN)/python -m archsim validate all --full
 
 studies: $(RUN)
-	@set -e; for study in tokens kv sampling; do $(BIN)/python -m workloads study $$study --prompts 200; done
+	@set -e; for study in tokens "kv --reference" sampling; do $(BIN)/python -m workloads study $$study --prompts 200; done
+	@set -e; for data in A B C D; do $(BIN)/python -m workloads study kv-synthetic --scenario $$data; done
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

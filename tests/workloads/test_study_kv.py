@@ -105,7 +105,7 @@ def test_same_seed_same_result() -> None:
 
 
 def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workloads.study.cli.study", lambda scenario, seeds: {"rtn": Errors(
+    monkeypatch.setattr("workloads.study.cli.study", lambda scenario, seeds, jobs: {"rtn": Errors(
         k=-15.406, logits=-9.496, v=-14.912, output=-4.035, kl=0.28741, exceeded=0.0081)})  # fmt: skip
     assert main(["kv-synthetic", "--seeds", "2:5", "--scenario", "D"]) == 0
     head, columns, line = capsys.readouterr().out.splitlines()

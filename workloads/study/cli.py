@@ -6,6 +6,7 @@ import argparse
 
 from archsim.console import Parser
 from archsim.errors import WorkloadError
+from workloads.study.jobs import cores
 from workloads.study.kv import Errors, study
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import SCENARIOS
@@ -16,6 +17,7 @@ _ABOUT = (
     "model; tokens: its programs against the reference; sampling: its commits by format of the logits; "
     "sampling-cost: time of every way of sampling on a machine; published: published speed-ups beside ours"
 )
+_JOBS = "processes of kv-synthetic, kv, tokens and sampling (default: as many as there are cores)"
 HEADINGS = ("method", "bits", "K dB", "logits dB", "V dB", "output dB", "KL nats", "beyond %")
 
 
@@ -27,7 +29,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--scenario", default="A", choices=tuple(SCENARIOS), help=_scenario_help())
     parser.add_argument("--prompts", type=int, default=200, metavar="N", help="held-out prompts (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the prompts (default 0)")
-    parser.add_argument("--programs", action="store_true", help="kv: values by programs, not the reference; slow")
+    parser.add_argument("--reference", action="store_true", help="kv: compare with the reference, prompt by prompt")
+    parser.add_argument("--jobs", type=int, default=cores(), metavar="N", help=_JOBS)
     parser.add_argument("--machine", default="dart-2048", metavar="NAME|FILE", help="sampling-cost: the machine")
     parser.add_argument("--model", default="llada-8b", help="sampling-cost: the model")
     parser.add_argument("--host-ms", type=float, default=25.0, metavar="X", help="published: host time of a forward")
@@ -37,6 +40,8 @@ def main(argv: list[str]) -> int:
         raise WorkloadError("--samples, --host-ms: expected at least 1, and a finite number of at least 0")
     if args.prompts < 1:
         raise WorkloadError(f"--prompts: {args.prompts}; expected at least 1")
+    if args.jobs < 1:
+        raise WorkloadError(f"--jobs: {args.jobs}; expected at least 1")
     if args.name in ("sampling-cost", "published"):
         _print_timed(args)
         return 0
@@ -44,11 +49,11 @@ def main(argv: list[str]) -> int:
         from workloads.study import tiny_tables
 
         print(f"{args.prompts} held-out prompts, seed {args.seed}")
-        tiny_tables.show(args.name, args.prompts, args.seed, programs=args.programs)
+        tiny_tables.show(args.name, args.prompts, args.seed, reference=args.reference, jobs=args.jobs)
         return 0
     scenario, seeds = SCENARIOS[args.scenario], parse_seeds(args.seeds)
     print(f"scenario {args.scenario} ({scenario.about}), seeds {seeds.start}..{seeds.stop - 1}")
-    print(table(study(scenario, seeds)))
+    print(table(study(scenario, seeds, jobs=args.jobs)))
     return 0
 
 

@@ -6,6 +6,7 @@ the block change. Errors are measured at three refine steps of every block but t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,6 +16,7 @@ import numpy as np
 from archsim.isa.semantics.methods import Method
 from archsim.isa.semantics.numbers import Reals
 from archsim.isa.semantics.smoothing import Scheme, Smoothing, calibrate, fold_output, fold_query, load, store
+from workloads.study.jobs import in_order
 from workloads.study.methods import STUDIED
 from workloads.study.synthetic import BLOCK_ROWS, BLOCKS, PROMPT, ROWS, STEPS, Generation, Scenario, rope
 
@@ -82,17 +84,25 @@ class Pair:
     v: Cache
 
 
-def study(scenario: Scenario, seeds: Sequence[int], methods: Mapping[str, Method] = STUDIED) -> dict[str, Errors]:
+def study(
+    scenario: Scenario, seeds: Sequence[int], methods: Mapping[str, Method] = STUDIED, *, jobs: int = 1
+) -> dict[str, Errors]:
     """Errors of each method, averaged (as ratios of energy, not in dB) over seeds, blocks and steps."""
-    sums = {name: np.zeros(7) for name in methods}
-    count = 0
-    for seed in seeds:
-        pairs = {name: Pair(Cache(method.k), Cache(method.v)) for name, method in methods.items()}
-        for sample in _samples(Generation(seed, scenario), list(pairs.values())):
-            count += 1
-            for name, pair in pairs.items():
-                sums[name] += _measure(sample, pair)
-    return {name: _errors(total / count) for name, total in sums.items()}
+    of_seed = functools.partial(_sums, scenario=scenario, methods=dict(methods))
+    parts = list(in_order(of_seed, seeds, jobs))
+    count = sum(samples for _, samples in parts)
+    return {name: _errors(sum((sums[name] for sums, _ in parts), np.zeros(7)) / count) for name in methods}
+
+
+def _sums(seed: int, scenario: Scenario, methods: Mapping[str, Method]) -> tuple[dict[str, Reals], int]:
+    """Sums over the samples of a seed, by method, and how many samples there are."""
+    sums, count = {name: np.zeros(7) for name in methods}, 0
+    pairs = {name: Pair(Cache(method.k), Cache(method.v)) for name, method in methods.items()}
+    for sample in _samples(Generation(seed, scenario), list(pairs.values())):
+        count += 1
+        for name, pair in pairs.items():
+            sums[name] += _measure(sample, pair)
+    return sums, count
 
 
 def _samples(generation: Generation, pairs: Sequence[Pair]) -> Iterator[Sample]:

@@ -1,4 +1,4 @@
-"""Studies on the tiny model: KV schemes by accuracy, programs by their tokens, sampling by the format of logits."""
+"""Studies on the tiny model: programs by their tokens, sampling by the format of logits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
-import archsim
-from archsim.isa.semantics.methods import METHODS
-from workloads.lowering.options import KV_SCHEMES, LoweringOptions
+from workloads.lowering.options import LoweringOptions
+from workloads.study.jobs import in_order
 from workloads.tiny.checkpoint import Checkpoint, fold, load_checkpoint, with_outliers
-from workloads.tiny.program import FLOAT_OPTIONS, Run, numerics_of, run_program, tiny_program
+from workloads.tiny.program import FLOAT_OPTIONS, Run, numerics_of, run_program
 from workloads.tiny.reference import CACHES, FLOAT, Choice, Ids, Numerics, Reference, choose, generate, through
 from workloads.tiny.tasks import ANSWER, PROMPT, held_out_set
 
@@ -45,6 +45,12 @@ def prompts_and_answers(count: int, seed: int) -> tuple[Ids, Ids]:
     return np.array([one.prompt_ids for one in examples]), np.array([one.answer_ids for one in examples])
 
 
+def exact_share(canvases: Ids, answers: Ids) -> float:
+    """Share of canvases (sequences, tokens) that end in their answers."""
+    right: npt.NDArray[np.bool_] = (canvases[:, PROMPT:] == answers).all(axis=1)
+    return float(right.mean())
+
+
 def reference_run(
     checkpoint: Checkpoint, prompts: Ids, numerics: Numerics, cache: str
 ) -> tuple[Ids, list[Choice]]:
@@ -53,102 +59,89 @@ def reference_run(
     return generate(model, prompts, gen=ANSWER, block=BLOCK, steps=STEPS, cache=cache)
 
 
-# -- KV schemes
-
-
-@attrs.frozen(kw_only=True)
-class KvRow:
-    """One scheme on one variant; accuracies and cycles by cache policy."""
-
-    variant: str
-    scheme: str
-    kv_bytes: int
-    """Of a sequence's cache: codes, shared scales, channel factors."""
-    exact: tuple[float, ...]
-    cycles: tuple[float, ...]
-
-
-def kv_study(count: int, seed: int, *, programs: bool) -> Iterator[KvRow]:
-    """Every scheme on both variants; values by `programs`, else by the reference, which is as exact and quicker."""
-    prompts, answers = prompts_and_answers(count, seed)
-    cycles = {scheme: tuple(cycles_per_step(kv_options(scheme), cache) for cache in CACHES) for scheme in KV_SCHEMES}
-    for variant, checkpoint in variants().items():
-        for scheme in METHODS:
-            exact = []
-            for cache in CACHES:
-                if programs:
-                    run = Run(cache=cache, batch=min(BATCH, count))
-                    canvas = run_program(checkpoint, prompts, run, kv_options(scheme), chip="bf16")
-                else:
-                    numerics = attrs.evolve(numerics_of(PLAIN, "bf16"), method=METHODS[scheme])
-                    canvas, _ = reference_run(checkpoint, prompts, numerics, cache)
-                exact.append(float((canvas[:, PROMPT:] == answers).all(axis=1).mean()))
-            yield KvRow(
-                variant=variant, scheme=scheme, kv_bytes=kv_bytes(checkpoint, scheme), exact=tuple(exact),
-                cycles=cycles[scheme],
-            )  # fmt: skip
-
-
-def kv_options(scheme: str) -> LoweringOptions:
-    """BF16 but for the KV cache."""
-    return attrs.evolve(PLAIN, kv={"none": "bf16", "kivi": "int4_asymmetric"}.get(scheme, "mxint4"), kv_scheme=scheme)
-
-
-def kv_bytes(checkpoint: Checkpoint, scheme: str) -> int:
-    """Bytes of one sequence's cache; channel factors are BF16."""
-    shape, method = checkpoint.shape, METHODS[scheme]
-    channels = 2 * shape.layers * shape.kv_width
-    factors = 2 * channels if method.k.calibrated != "never" else 0
-    return round(channels * (PROMPT + ANSWER) * method.bits_per_element / 8) + factors
-
-
-def cycles_per_step(options: LoweringOptions, cache: str) -> float:
-    """Mean cycles of a forward of one sequence on machine `tiny`."""
-    run = Run(cache=cache, batch=1)
-    program, _ = tiny_program(load_checkpoint(), run, options, "tiny")
-    return archsim.simulate(program, archsim.load_machine("tiny")).cycles / STEPS
-
-
 # -- tokens of programs
 
 
 @attrs.frozen(kw_only=True)
-class TokenRow:
-    """Prompts whose canvases agree, and of the others the index and the least gap of a choice, in ulps on chip."""
+class Case:
+    """A prompt whose canvas differs from the reference's."""
+
+    prompt: int
+    gap: float
+    """Least distance of the two largest logits of any choice, in units of the last place on chip."""
+
+    @property
+    def tie(self) -> bool:
+        """Whether a tie explains it."""
+        return self.gap < ULPS
+
+
+def cases_of(found: Ids, wanted: Ids, choices: list[Choice], chip: str) -> tuple[Case, ...]:
+    """Prompts whose canvases differ from the reference's, which made the choices."""
+    gaps = np.min([np.where(c.masked, c.gap, np.inf).min(axis=1) for c in choices], axis=0) / _CHIP_ULP[chip]
+    different = np.flatnonzero((found != wanted).any(axis=1))
+    return tuple(Case(prompt=int(index), gap=float(gaps[index])) for index in different)
+
+
+@attrs.frozen(kw_only=True)
+class TokenTask:
+    """Formats, a name of `CHECKED`, and a cache policy."""
 
     formats: str
     cache: str
-    equal: int
+    count: int
+    seed: int
+
+
+@attrs.frozen(kw_only=True)
+class TokenRow:
+    """How many prompts there were, and those whose canvases differ."""
+
+    formats: str
+    cache: str
     prompts: int
-    cases: tuple[tuple[int, float], ...]
+    cases: tuple[Case, ...]
 
     @property
     def unexplained(self) -> int:
         """Cases that no tie explains."""
-        return sum(gap >= ULPS for _, gap in self.cases)
+        return sum(not case.tie for case in self.cases)
 
 
-def token_check(count: int, seed: int) -> Iterator[TokenRow]:
+def token_check(count: int, seed: int, jobs: int = 1) -> Iterator[TokenRow]:
     """Programs against the reference, for every format and cache policy."""
-    prompts, _ = prompts_and_answers(count, seed)
-    checkpoint = load_checkpoint()
-    for name, (options, chip) in CHECKED.items():
-        for cache in CACHES:
-            wanted, choices = reference_run(checkpoint, prompts, numerics_of(options, chip), cache)
-            run = Run(cache=cache, batch=min(BATCH, count))
-            found = run_program(checkpoint, prompts, run, options, chip=chip)
-            gaps = np.min([np.where(c.masked, c.gap, np.inf).min(axis=1) for c in choices], axis=0) / _CHIP_ULP[chip]
-            different = np.flatnonzero((found != wanted).any(axis=1))
-            yield TokenRow(
-                formats=name, cache=cache, equal=count - len(different), prompts=count,
-                cases=tuple((int(index), float(gaps[index])) for index in different),
-            )  # fmt: skip
+    tasks = [
+        TokenTask(formats=name, cache=cache, count=count, seed=seed) for name in CHECKED for cache in CACHES
+    ]
+    return in_order(token_row, tasks, jobs)
+
+
+def token_row(task: TokenTask) -> TokenRow:
+    """Programs against the reference, once."""
+    prompts, _ = prompts_and_answers(task.count, task.seed)
+    checkpoint, (options, chip) = load_checkpoint(), CHECKED[task.formats]
+    wanted, choices = reference_run(checkpoint, prompts, numerics_of(options, chip), task.cache)
+    run = Run(cache=task.cache, batch=min(BATCH, task.count))
+    found = run_program(checkpoint, prompts, run, options, chip=chip)
+    cases = cases_of(found, wanted, choices, chip)
+    return TokenRow(formats=task.formats, cache=task.cache, prompts=task.count, cases=cases)
 
 
 # -- formats of logits
 
-LOGITS = (("fp32", "fp32"), ("bf16", "fp32"), ("mxfp8", "fp32"), ("fp32", "bf16"), ("bf16", "bf16"), ("mxfp8", "bf16"))
+LOGITS = ("fp32", "bf16", "mxfp8")
+SAMPLERS = ("fp32", "bf16")
 """Formats of logits, and of what sampling computes with them."""
+
+
+@attrs.frozen(kw_only=True)
+class SamplingTask:
+    """A cache policy and the format of the sampler's values."""
+
+    cache: str
+    chip: str
+    count: int
+    seed: int
 
 
 @attrs.frozen(kw_only=True)
@@ -164,26 +157,34 @@ class SamplingRow:
     exact: float
 
 
-def sampling_study(count: int, seed: int) -> Iterator[SamplingRow]:
+def sampling_study(count: int, seed: int, jobs: int = 1) -> Iterator[SamplingRow]:
     """Logits of the FP32 model rounded before sampling; exact answers are of a generation that samples so."""
-    prompts, answers = prompts_and_answers(count, seed)
-    checkpoint = load_checkpoint()
-    for cache in CACHES:
-        _, choices = reference_run(checkpoint, prompts, FLOAT, cache)
-        for logits, chip in LOGITS:
-            sampler = Reference(checkpoint, Numerics(chip=chip))
-            equal, same = [], []
-            for choice in choices:
-                other = choose(sampler, through(choice.logits, logits), choice.masked, int(choice.taken[0].sum()))
-                token = other.tokens == choice.tokens
-                equal.append(((other.taken == choice.taken) & (token | ~choice.taken)).all(axis=1).mean())
-                same.append(token[choice.masked].mean())
-            canvas = generate_rounded(checkpoint, prompts, logits, chip, cache)
-            exact = float((canvas[:, PROMPT:] == answers).all(axis=1).mean())
-            yield SamplingRow(
-                logits=logits, chip=chip, cache=cache, equal=float(np.mean(equal)), same_token=float(np.mean(same)),
-                exact=exact,
-            )  # fmt: skip
+    tasks = [
+        SamplingTask(cache=cache, chip=chip, count=count, seed=seed) for cache in CACHES for chip in SAMPLERS
+    ]
+    for rows in in_order(sampling_rows, tasks, jobs):
+        yield from rows
+
+
+def sampling_rows(task: SamplingTask) -> list[SamplingRow]:
+    """Every format of logits."""
+    prompts, answers = prompts_and_answers(task.count, task.seed)
+    checkpoint, rows = load_checkpoint(), []
+    _, choices = reference_run(checkpoint, prompts, FLOAT, task.cache)
+    sampler = Reference(checkpoint, Numerics(chip=task.chip))
+    for logits in LOGITS:
+        equal, same = [], []
+        for choice in choices:
+            other = choose(sampler, through(choice.logits, logits), choice.masked, int(choice.taken[0].sum()))
+            token = other.tokens == choice.tokens
+            equal.append(((other.taken == choice.taken) & (token | ~choice.taken)).all(axis=1).mean())
+            same.append(token[choice.masked].mean())
+        canvas = generate_rounded(checkpoint, prompts, logits, task.chip, task.cache)
+        rows.append(SamplingRow(
+            logits=logits, chip=task.chip, cache=task.cache, equal=float(np.mean(equal)),
+            same_token=float(np.mean(same)), exact=exact_share(canvas, answers),
+        ))  # fmt: skip
+    return rows
 
 
 def generate_rounded(checkpoint: Checkpoint, prompts: Ids, logits: str, chip: str, cache: str) -> Ids:

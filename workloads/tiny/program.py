@@ -1,4 +1,4 @@
-"""The tiny model as a program: lower it, fill the memories, run it without time, read the tokens."""
+"""The tiny model as a program: lower it, fill the memories, run it, read the tokens."""
 
 from __future__ import annotations
 
@@ -58,8 +58,7 @@ def run_program(
     `chip` is the format of values in Vector SRAM and registers.
     """
     program, layout = tiny_program(checkpoint, run, options, machine)
-    params = archsim.load_machine(machine)
-    out = []
+    params, out = archsim.load_machine(machine), []
     for start in range(0, len(prompts), run.batch):
         part = prompts[start : start + run.batch]
         full = np.concatenate([part, np.repeat(part[-1:], run.batch - len(part), axis=0)])
@@ -68,6 +67,18 @@ def run_program(
         archsim.execute(state)
         out.append(tokens_of(state.cores[0].ints, layout)[: len(part)])
     return np.concatenate(out)
+
+
+def run_timed(
+    checkpoint: Checkpoint, prompts: Ids, run: Run, options: LoweringOptions, *, chip: str, machine: str = "tiny"
+) -> tuple[Ids, int]:
+    """Canvases of one batch after the generation on the timed machine, and the cycles that it took."""
+    program, layout = tiny_program(checkpoint, run, options, machine)
+    params = archsim.load_machine(machine)
+    state = archsim.new_state(program, params, chip)
+    archsim.load_tensors(state, memory_image(layout, checkpoint, prompts))
+    cycles = archsim.simulate(program, params, values=state).cycles
+    return tokens_of(state.cores[0].ints, layout), cycles
 
 
 def tokens_of(words: Ids, layout: Layout) -> Ids:
