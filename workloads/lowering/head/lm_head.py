@@ -88,12 +88,29 @@ def lm_head(c: Context, plan: SamplingPlan) -> None:
         place = v.logits + chunk % v.logit_buffers * v.head_rows
         if c.options.logits == "onchip":
             place = v.logits + chunk * v.head_rows
+        if chunk == len(c.head_plan.stage.gemms) - 1 and c.options.logits == "spill" and _block_is_split(c):
+            _clear(c, source, place)
         c.stream.gemm(gemm.name, source, place)
         if online:
             emit_online_chunks(c.b, plan, chunk, 1, place)
         elif c.options.logits == "spill":
             _spill(c, chunk, place)
     c.stream.end()
+
+
+def _block_is_split(c: Context) -> bool:
+    """Whether the n-tiles end inside a scale block, so that lanes that no n-tile writes would count for its scale."""
+    block, view = c.options.logit_format.block, c.dims.view
+    return block > 0 and c.dims.head_tiles * view.blen % view.vlen % block > 0
+
+
+def _clear(c: Context, source: Rows, place: int) -> None:
+    """Zeros to the rows of a chunk: `source`, rows that have been written, moved out of itself."""
+    b = c.b
+    b.v_rows(c.head_rows)
+    for sequence in range(c.vectors.sequences):
+        first = sequence * c.kind.head_rows
+        b.emit("V_SHFT_V", c.v(place + first), c.v(source.base + first), b.const(c.dims.view.vlen))
 
 
 def _spill(c: Context, chunk: int, place: int) -> None:
