@@ -87,7 +87,10 @@ def make_blueprint(
     rounds = make_rounds(forwards, view)
     kinds = rounds.classes
     networks = find_networks(model.layers, kinds)
-    dims = attrs.evolve(make_dims(model, view), weight_share=_weight_share(kinds, options), leading=leading(kinds))
+    dims = attrs.evolve(
+        make_dims(model, view), weight_share=_weight_share(kinds, options), leading=leading(kinds),
+        shared_rows=options.kv_format.block if options.kv_format.asymmetric else 1,
+    )  # fmt: skip
     if pieces:
         dims = with_pieces(dims, options, kinds)
     dims, vectors = fit_program(dims, rounds)

@@ -89,6 +89,13 @@ class Dims:
     """Key tiles of a piece, where attention takes more of them a piece at a time; 0: it takes all at once."""
     ffn_parts: int = 1
     """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
+    shared_rows: int = 1
+    """Cache rows that share scales by channel."""
+
+    @property
+    def tile_unit(self) -> int:
+        """Rows that row tiles are multiples of: rows that share scales are then stored together, and rounded once."""
+        return math.lcm(self.view.blen, self.shared_rows)
 
     def stored(self, elements: int) -> int:
         """Elements that are stored of a layer's tile, in whole scale blocks."""

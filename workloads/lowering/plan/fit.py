@@ -38,9 +38,9 @@ def _plan_all_rows(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan:
 
 def fit_tiles(dims: Dims, kind: ForwardClass, first: int) -> VectorPlan | None:
     """The plan with the fewest row tiles that fits one sequence at a time; None if not even the smallest does."""
-    view = dims.view
-    for count in range(2, ceil_div(kind.q_rows, view.blen) + 1):
-        rows = round_up(ceil_div(kind.q_rows, count), view.blen)
+    view, unit = dims.view, dims.tile_unit
+    for count in range(2, ceil_div(kind.q_rows, unit) + 1):
+        rows = round_up(ceil_div(kind.q_rows, count), unit)
         if rows * (count - 1) >= kind.q_rows:
             continue
         plan = plan_vectors(dims, attrs.evolve(kind, q_rows=rows), 1, first)
@@ -89,5 +89,5 @@ def _least(dims: Dims, kind: ForwardClass, first: int) -> int:
     """Vectors that one sequence of a class needs at least."""
     if dims.leading:
         return _plan_all_rows(dims, kind, first).needed
-    plan = plan_vectors(dims, attrs.evolve(kind, q_rows=min(kind.q_rows, dims.view.blen)), 1, first)
+    plan = plan_vectors(dims, attrs.evolve(kind, q_rows=min(kind.q_rows, dims.tile_unit)), 1, first)
     return max(plan.needed, plan.query + kind.q_rows)
