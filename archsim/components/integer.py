@@ -128,9 +128,12 @@ def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
     cost = decoded.interval * front.period_ps
     front.time_ps += cost
     front.busy_ps += cost
-    if left and decoded.heavy and front.replayer is not None:
-        front.replayer.iteration_ended(front, decoded)
-        left = front.loops[-1] - 1
+    if decoded.heavy and front.replayer is not None:
+        if left:
+            front.replayer.iteration_ended(front, decoded)
+            left = front.loops[-1] - 1
+        else:
+            front.replayer.loop_ended(front, decoded)
     if left:
         front.loops[-1] = left
         front.pc = decoded.jump

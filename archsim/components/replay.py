@@ -24,7 +24,7 @@ import attrs
 
 from archsim.components.evenness import Evenness
 from archsim.components.known import Known
-from archsim.components.touches import Logs, moved_back, sweep
+from archsim.components.touches import Logs, moved_back, single, sweep, take_effect
 from archsim.kernel.snapshot import Recorder, Skipper, Visitor
 
 if TYPE_CHECKING:
@@ -56,6 +56,26 @@ class Snapshot:
 
 
 @attrs.define(eq=False)
+class Swept:
+    """What a skip has written to the logs, from `begin` to `end` of every core's."""
+
+    begin: list[int]
+    end: list[int]
+    earlier: Logs
+    last: Logs
+    """What the last two iterations before the skip touched."""
+    behind: int
+    times: int
+    """Iterations before the last one that are written with it, and iterations skipped."""
+
+    def cut(self, core: int, keep: int) -> bool:
+        """A core's log has lost its first `keep` entries; False where they are some of these."""
+        self.begin[core] -= keep
+        self.end[core] -= keep
+        return self.begin[core] >= 0
+
+
+@attrs.define(eq=False)
 class LoopWatch:
     """One activation of a loop: the snapshots at its last ends."""
 
@@ -64,6 +84,8 @@ class LoopWatch:
     executed: int
     snapshots: list[Snapshot] = attrs.field(factory=list)
     failures: int = 0
+    swept: Swept | None = None
+    """Of the last skip, if that took one iteration as a repetition, or several that touched alike."""
 
 
 @attrs.frozen
@@ -247,10 +269,9 @@ class Replayer:
             return False
         step_ps = end.elapsed_ps - start.elapsed_ps
         before = front.instructions
-        behind, begin = self._alike(watch.snapshots[:: -seen.lag], seen.earlier, seen.last)
-        for other, at, old, new in zip(self.fronts, begin.log_at, seen.earlier, seen.last, strict=True):
-            assert other.log is not None
-            other.log[at:] = sweep(other, old, new, behind, times)
+        for other, old, new in zip(self.fronts, seen.earlier, seen.last, strict=True):
+            take_effect(other, old, new, times)
+        self._write_down(watch, seen, times)
         self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)
@@ -271,6 +292,55 @@ class Replayer:
         watch.snapshots.clear()
         watch.failures = 0
         return True
+
+    def _write_down(self, watch: LoopWatch, seen: Repetition, times: int) -> None:
+        """Replace what the last repetitions touched by that and what `times` more will.
+
+        Where the iterations of a repetition touch alike, they are written one by one: the log is then the same
+        however many of them repeat.
+        """
+        ends, swept = watch.snapshots[::-1], None
+        found = [single(*each, seen.lag) for each in zip(seen.earlier, seen.last, strict=True)]
+        ones = [each for each in found if each is not None]
+        if len(ones) == len(found) and self._logs(ends[1], ends[0]) == [last for _, last in ones]:
+            earlier, last = [each for each, _ in ones], [each for _, each in ones]
+            times *= seen.lag
+            behind, begin = self._alike(ends, earlier, last)
+            swept = Swept(list(begin.log_at), [], earlier, last, behind, times)
+        else:
+            earlier, last = seen.earlier, seen.last
+            behind, begin = self._alike(ends[:: seen.lag], earlier, last)
+        self._sweep(begin.log_at, earlier, last, behind, times)
+        if swept is not None:
+            swept.end = [len(front.log or ()) for front in self.fronts]
+        watch.swept = swept
+
+    def _sweep(self, begin: list[int], earlier: Logs, last: Logs, behind: int, times: int) -> None:
+        for front, at, old, new in zip(self.fronts, begin, earlier, last, strict=True):
+            assert front.log is not None
+            front.log[at:] = sweep(old, new, behind, times)
+
+    def loop_ended(self, front: FrontEnd, decoded: Decoded) -> None:
+        """A loop of `front` has ended its last iteration: those after a skip that touched alike are written with it."""
+        if front.core:
+            return
+        self._forget(len(front.loops), decoded.index)
+        watch = self.watches[-1] if self.watches and self.watches[-1].level == len(front.loops) else None
+        if watch is None or watch.swept is None:
+            return
+        swept, watch.swept = watch.swept, None
+        ends = [swept.end, *(snapshot.log_at for snapshot in watch.snapshots)]
+        ends.append([len(each.log or ()) for each in self.fronts])
+        since = len(ends) - 1
+        for core, each in enumerate(self.fronts):
+            log = each.log
+            assert log is not None
+            for i in range(since):
+                part = log[ends[i][core] : ends[i + 1][core]]
+                if not moved_back(part, swept.earlier[core], swept.last[core], -(swept.times + i + 1)):
+                    return
+        self._sweep(swept.begin, swept.earlier, swept.last, swept.behind, swept.times + since)
+        watch.snapshots.clear()
 
     def bound_log(self, front: FrontEnd) -> None:
         """Where nobody looks at a log that has grown too long, start it anew."""
@@ -295,3 +365,5 @@ class Replayer:
                 for watch in self.watches:
                     for snapshot in watch.snapshots:
                         snapshot.log_at[core] -= keep
+                    if watch.swept is not None and not watch.swept.cut(core, keep):
+                        watch.swept = None

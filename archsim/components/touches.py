@@ -26,8 +26,23 @@ def moved_back(log: list[LogEntry], earlier: list[LogEntry], last: list[LogEntry
     )
 
 
-def sweep(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int) -> list[LogEntry]:
-    """What `behind` repetitions before the last one, that one, and `times` to come touch; unknown words made unknown.
+def single(earlier: list[LogEntry], last: list[LogEntry], lag: int) -> tuple[list[LogEntry], list[LogEntry]] | None:
+    """The last two of the iterations that two repetitions of `lag` are made of; None if not all of those are alike."""
+    size, rest = divmod(len(last), lag)
+    if rest:
+        return None
+    both = earlier + last
+    parts = [both[i : i + size] for i in range(0, len(both), size)] if size else [both] * (2 * lag)
+    if len(parts) != 2 * lag:
+        return None
+    for behind, part in enumerate(reversed(parts)):
+        if not moved_back(part, parts[-2], parts[-1], behind):
+            return None
+    return parts[-2], parts[-1]
+
+
+def sweep(earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int) -> list[LogEntry]:
+    """What `behind` repetitions before the last one, that one, and `times` to come touch.
 
     `earlier` is the repetition before the last one.
     """
@@ -44,13 +59,20 @@ def sweep(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], behind
             entries.append((PRODUCT, end, much + times * change, False))
         elif what == OPAQUE:
             entries += [(OPAQUE, where + i * move, much, True) for i in range(-behind, times + 1)]
-            for i in range(1, times + 1):
-                start = where + i * move
-                front.int_mem[start : start + much] = [None] * much
         else:
             low, high = min(first, end), max(first, end) + much
-            if write and what < len(front.loaded or ()):
-                assert front.loaded is not None
-                front.loaded[what].write(low, high)
             entries.append((what, low, high - low, write))
     return entries
+
+
+def take_effect(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], times: int) -> None:
+    """What `times` more repetitions leave behind: words that are unknown, and SRAM that holds something."""
+    loaded = front.loaded or ()
+    for (what, where0, _, _), (_, where, much, write) in zip(earlier, last, strict=True):
+        move = where - where0
+        if what == OPAQUE:
+            for start in range(where + move, where + (times + 1) * move, move) if move else (where,):
+                front.int_mem[start : start + much] = [None] * much
+        elif write and what < len(loaded):
+            end = where + times * move
+            loaded[what].write(min(where, end), max(where, end) + much)
