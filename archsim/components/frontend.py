@@ -131,7 +131,7 @@ class FrontEnd(FrontState):
         event = self._barrier_event = self.sim.event()
         if len(arrived) >= count:
             self.barrier.arrived[number] = []
-            for other in arrived:
+            for other in sorted(arrived, key=lambda front: front.core):
                 assert other._barrier_event is not None
                 other._barrier_event.succeed()
         yield event

@@ -50,7 +50,9 @@ def sweep(earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int
     for (what, where0, much0, _), (_, where, much, write) in zip(earlier, last, strict=True):
         move, change = where - where0, much - much0
         first, end = where - behind * move, where + times * move
-        if what == LOAD:
+        if what in (LOAD, OPAQUE) and not (move or change):
+            entries.append((what, where, much, write))
+        elif what == LOAD:
             entries += [(LOAD, where + i * move, much + i * change, False) for i in range(-behind, times + 1)]
         elif what == STORE:
             entries.append((STORE, where, much + times * change, True))

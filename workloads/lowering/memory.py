@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -186,7 +186,7 @@ def place_tensors(
 ) -> tuple[HbmMap, Tensors]:
     """Lay out HBM; raises WorkloadError where it is too small."""
     view, model = dims.view, dims.model
-    cores = range(view.cores)
+    cores, depths = range(view.cores), networks.depths
     tables, logits_format = options.table_format, options.logit_format
     layer, head = layer_stage(dims).elements, head_stage(dims).elements
     cache = 2 * extent.sequences * dims.kv.padded * extent.positions
@@ -209,28 +209,36 @@ def place_tensors(
     total += padded(options.weight_format, policy) + padded(options.weight_format, mixed)
     hbm = HbmMap(view.hbm_bytes, view.layer_stride_bytes, total, f"machine {view.name}")
 
-    def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
-        return tuple(hbm.add(f"{name}.{core}" if view.cores > 1 else name, fmt, elements, count) for core in cores)
+    def of_core(name: str, core: int) -> str:
+        return f"{name}.{core}" if view.cores > 1 else name
 
-    def stacked(name: str, fmt: Format, elements: int, less: int = 0) -> dict[str, tuple[Tensor, ...]]:
+    def per_core_tensors(name: str, fmt: Format, elements: int, count: int = 1) -> tuple[Tensor, ...]:
+        return tuple(hbm.add(of_core(name, core), fmt, elements, count) for core in cores)
+
+    def stacked(name: str, fmt: Format, elements: int, of: Iterable[str]) -> dict[str, tuple[Tensor, ...]]:
         return {
-            network: per_core_tensors(f"{name}.{network}" if network else name, fmt, elements, layers - less)
-            if layers > less else ()
-            for network, layers in networks.depths.items()
+            network: per_core_tensors(f"{name}.{network}" if network else name, fmt, elements, depths[network])
+            for network in of
         }
 
-    layers = stacked("weights", options.weight_format, layer, routed)
-    mixtures = hbm.add("weights.mixtures", options.weight_format, mixture, routed) if routed else None
-    lm_head = per_core_tensors("lm_head", options.weight_format, head)
+    mixtures, dense, lm_head = None, [], []
+    for core in cores:  # the LM head a step behind the last layer: then that one, too, fetches ahead as all others do
+        if depths[""] > routed:
+            dense.append(hbm.add(of_core("weights", core), options.weight_format, layer, depths[""] - routed))
+        if routed:
+            mixtures = hbm.add("weights.mixtures", options.weight_format, mixture, routed)
+        before = mixtures or dense[-1]
+        lm_head.append(hbm.add(of_core("lm_head", core), options.weight_format, head, at=before.following))
+    layers = {"": tuple(dense), **stacked("weights", options.weight_format, layer, list(depths)[1:])}
     constants = networks.total * dims.row_vectors * view.vlen
     tensors = Tensors(
         layers=layers,
-        head=lm_head,
-        kv=stacked("kv_cache", options.kv_format, cache),
+        head=tuple(lm_head),
+        kv=stacked("kv_cache", options.kv_format, cache, depths),
         kept=hbm.add("kept_outputs", tables, networks.total * kept_elements(dims, extent.positions))
         if dims.leading else None,
         logits=hbm.add("logits", logits_format, kept, 1 + extent.compares) if kept else None,
-        embedding=lm_head if dims.shares_embedding else tuple(
+        embedding=tuple(lm_head) if dims.shares_embedding else tuple(
             hbm.add(f"embedding.{block}", tables, (model.vocab + model.input_only) * dims.hidden.width)
             for block in range(dims.hidden.blocks)
         ),

@@ -25,6 +25,11 @@ class Tensor:
         """Byte base of the first copy."""
         return self.bases[0]
 
+    @property
+    def following(self) -> int:
+        """Byte base of one more copy, as far behind the last as that is behind the one before."""
+        return 2 * self.bases[-1] - self.bases[-2] if len(self.bases) > 1 else 0
+
     def at(self, index: int) -> int:
         """Byte base of copy `index`."""
         return self.bases[index]
@@ -44,8 +49,11 @@ class HbmMap:
         self.tensors: list[Tensor] = []
         self._busy: list[tuple[int, int]] = []
 
-    def add(self, name: str, fmt: Format, elements: int, count: int = 1) -> Tensor:
-        """Place a tensor; raises WorkloadError if it does not fit or its offsets exceed 32 bits."""
+    def add(self, name: str, fmt: Format, elements: int, count: int = 1, *, at: int = 0) -> Tensor:
+        """Place a tensor, its first copy at byte `at` if there is room, else at the first byte where there is.
+
+        Raises WorkloadError if it does not fit or its offsets exceed 32 bits.
+        """
         if elements >= 1 << 32:
             raise WorkloadError(f"{self.where}: {name} has {elements} elements; expected offsets below 2^32")
         codes, scales = fmt.code_bytes(elements), fmt.scale_bytes(elements)
@@ -60,7 +68,8 @@ class HbmMap:
             copies = range(count) if stacked else range(1)
             spans = [(copy * pitch, codes) for copy in copies]
             spans += [(copy * pitch + self.scale_offset, scales) for copy in copies if scales]
-            base = self._fit(spans, name if stacked else f"{name}, copy {first},")
+            free = at and not first and self._conflict(at, spans) is None
+            base = at if free else self._fit(spans, name if stacked else f"{name}, copy {first},")
             self._busy = sorted(self._busy + [(base + start, base + start + size) for start, size in spans])
             bases += [base + copy * pitch for copy in copies]
         tensor = Tensor(name=name, bases=tuple(bases), elements=elements, format=fmt)
