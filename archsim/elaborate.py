@@ -10,12 +10,13 @@ import attrs
 from archsim.components.core import Core, CoreSite, bind_handlers, build_core
 from archsim.components.decode import Decoded, decode
 from archsim.components.frontend import Barrier, FrontEnd
+from archsim.components.logbook import LogBook
 from archsim.components.port import MemoryPort
 from archsim.components.replay import Replayer
 from archsim.errors import TraceError
 from archsim.isa.formats import Formats, format_named
 from archsim.isa.header_json import FORMAT_ROLES
-from archsim.isa.loops import match_loops
+from archsim.isa.loops import executed, match_loops
 from archsim.isa.program import Program
 from archsim.kernel.observer import Observer
 from archsim.kernel.simulation import Simulation
@@ -54,13 +55,15 @@ class Machine:
 class ReplaySettings:
     """When replay tries: loops of more than `body` static and `minimum` dynamic instructions an iteration.
 
-    Where refresh is spread, iterations of `forgiven` dynamic instructions or more, blocks of a generation, need not
-    repeat to the picosecond.
+    A run known to be of fewer than `worth` dynamic instructions is simulated as it is, with refresh in windows.
+    Where refresh is spread, iterations of `forgiven` dynamic instructions or more, steps and blocks of a generation,
+    need not repeat to the picosecond.
     """
 
+    worth: int = 20_000
     body: int = 100
     minimum: int = 1000
-    forgiven: int = 500_000
+    forgiven: int = 50_000
 
 
 def build(
@@ -124,9 +127,12 @@ def _bind_values(values: System, sim: Simulation, fronts: list[FrontEnd], codes:
 
 
 def _worth_replay(program: Program, params: MachineParams, replay: ReplaySettings) -> bool:
-    """Whether any loop is long enough, and the memory's state can be told (page mode is a reference only)."""
+    """Whether the run and any loop are long enough, and the memory's state can be told (page mode is a reference)."""
     pairs = match_loops(program.instructions, program.where)
-    return params.memory.mode == "run" and any(end - start > replay.body for start, end in pairs.items())
+    count = executed(program.instructions, pairs)
+    if params.memory.mode != "run" or (count is not None and count < replay.worth):
+        return False
+    return any(end - start > replay.body for start, end in pairs.items())
 
 
 def _replayer(
@@ -143,10 +149,17 @@ def _replayer(
     fronts = [core.front for core in cores]
     spread = isinstance(memory, HbmMemory) and memory.params.smooth and memory.refresh.interval_ps > 0
     forgiven = settings.forgiven if spread else None
-    replayer = Replayer(sim, fronts, parts, memory.period_bytes, forgiven, settings.minimum)
+    replayer = Replayer(sim, LogBook(fronts), parts, memory.period_bytes, forgiven, settings.minimum)
     for front in fronts:
-        front.replayer, front.log = replayer, []
+        front.replayer = replayer
+        front.stored = _variables(front)
     return replayer
+
+
+def _variables(front: FrontEnd) -> set[int]:
+    """INT_MEM words that the program stores to by their fixed address: the same from its beginning to its end."""
+    stores = (each.values for each in front.code if each.mnemonic == "S_ST_INT")
+    return {word for _, base, word in stores if base == 0 and word < len(front.int_mem)}
 
 
 def check_requirements(program: Program, params: MachineParams) -> None:

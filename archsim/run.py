@@ -12,7 +12,7 @@ from archsim.bounds import ideal_bounds, program_bounds, step_bounds
 from archsim.components.core import Core
 from archsim.components.decode import Decoded
 from archsim.components.phases import PhaseTotals
-from archsim.components.replay import LoopShare
+from archsim.components.watch import LoopShare
 from archsim.config import dump_tree
 from archsim.elaborate import Machine, ReplaySettings, build
 from archsim.errors import ConfigError

@@ -139,9 +139,14 @@ class FrontState(Component):
         self._counted = visitor.count(self._counted)
         self.busy_ps = visitor.count(self.busy_ps)
         visitor.counts(self.stall_ps)
-        for decoded in self.code:
-            decoded.count = visitor.count(decoded.count)
-            decoded.busy = visitor.count(decoded.busy)
+        self._replay_counts(visitor)
+
+    def _replay_counts(self, visitor: Visitor) -> None:
+        executed, busy = [each.count for each in self.code], [each.busy for each in self.code]
+        visitor.count_list(executed)
+        visitor.count_list(busy)
+        for decoded, count, cycles in zip(self.code, executed, busy, strict=True):
+            decoded.count, decoded.busy = count, cycles
 
     def _replay_operations(self, visitor: Visitor) -> None:
         now = min(visitor.now, self.time_ps)

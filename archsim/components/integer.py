@@ -132,7 +132,7 @@ def _loop_end(front: FrontEnd, decoded: Decoded) -> Wait:
         if left:
             front.replayer.iteration_ended(front, decoded)
             left = front.loops[-1] - 1
-        else:
+        if not left:
             front.replayer.loop_ended(front, decoded)
     if left:
         front.loops[-1] = left

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 import attrs
 
 from archsim.components.touches import PRODUCT, LogEntry, Logs
+from archsim.components.watch import Repetition
 
 
 @attrs.frozen
@@ -14,17 +15,26 @@ class Known:
     """`lag` iterations from the state `key` led to it again and did the same twice.
 
     Where another activation of the loop starts from that state, and its registers and totals move by the
-    same amounts once, every access moves as it did: accesses are sums of registers, of table words,
-    whose values to come are looked at, and of products, whose constant factor must be the same.
+    same amounts once (totals nearly, where differences are forgiven), every access moves as it did: accesses
+    are sums of registers, of table words, whose values to come are looked at, and of products, whose
+    constant factor must be the same.
     """
 
     lag: int
     key: list[Hashable]
     moves: list[int]
     totals: list[int]
+    step_ps: int
+    """Time they took."""
     earlier: Logs
     last: Logs
     """What the two iterations touched, by core."""
+
+    @classmethod
+    def of(cls, seen: Repetition) -> Known:
+        """What that repetition has shown."""
+        step_ps = seen.end.elapsed_ps - seen.start.elapsed_ps
+        return cls(seen.lag, seen.end.recorder.key, seen.moves, seen.totals, step_ps, seen.earlier, seen.last)
 
     def before(self, logs: Logs) -> Logs | None:
         """What the iteration before the one of `logs` would have touched; None where it is not the same work."""

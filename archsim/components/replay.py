@@ -24,7 +24,8 @@ import attrs
 
 from archsim.components.evenness import Evenness
 from archsim.components.known import Known
-from archsim.components.touches import Logs, moved_back, single, sweep, take_effect
+from archsim.components.logbook import MAX_LOG, LogBook
+from archsim.components.watch import LoopShare, LoopWatch, Repetition, Snapshot
 from archsim.kernel.snapshot import Recorder, Skipper, Visitor
 
 if TYPE_CHECKING:
@@ -37,83 +38,6 @@ TOLERANCE = 10_000
 MAX_LAG = 8
 """Iterations that may make up one repetition: the memory's clock and the core's need not be in step at every
 iteration, only after a few."""
-MAX_LOG = 2_000_000
-"""Entries kept, over all cores; a loop whose iterations touch more is not replayed."""
-
-
-@attrs.define(eq=False)
-class Snapshot:
-    """The machine at the end of an iteration."""
-
-    recorder: Recorder
-    elapsed_ps: int
-    instructions: int
-    """Of core 0."""
-    log_at: list[int]
-    """Length of every core's log at this point."""
-    iterations: dict[int, int]
-    """Iterations of every loop so far."""
-
-
-@attrs.define(eq=False)
-class Swept:
-    """What a skip has written to the logs, from `begin` to `end` of every core's."""
-
-    begin: list[int]
-    end: list[int]
-    earlier: Logs
-    last: Logs
-    """What the last two iterations before the skip touched."""
-    behind: int
-    times: int
-    """Iterations before the last one that are written with it, and iterations skipped."""
-
-    def cut(self, core: int, keep: int) -> bool:
-        """A core's log has lost its first `keep` entries; False where they are some of these."""
-        self.begin[core] -= keep
-        self.end[core] -= keep
-        return self.begin[core] >= 0
-
-
-@attrs.define(eq=False)
-class LoopWatch:
-    """One activation of a loop: the snapshots at its last ends."""
-
-    index: int
-    level: int
-    executed: int
-    snapshots: list[Snapshot] = attrs.field(factory=list)
-    failures: int = 0
-    swept: Swept | None = None
-    """Of the last skip, if that took one iteration as a repetition, or several that touched alike."""
-
-
-@attrs.frozen
-class Repetition:
-    """The last `lag` iterations of a loop, between two ends in equal states."""
-
-    lag: int
-    start: Snapshot
-    end: Snapshot
-    moves: list[int]
-    totals: list[int]
-    """What addresses and totals have moved by."""
-    earlier: Logs
-    last: Logs
-    """What the `lag` iterations before these touched, and what these did, by core."""
-    exact: bool
-    """Whether totals moved by the same amounts before."""
-
-
-@attrs.define(eq=False)
-class LoopShare:
-    """How much of a loop was replayed; `level` 1 is the outermost."""
-
-    level: int
-    iterations: int = 0
-    replayed: int = 0
-    nearly: int = 0
-    """Of those replayed, the ones that were forgiven to differ a little."""
 
 
 @attrs.define(eq=False)
@@ -121,7 +45,7 @@ class Replayer:
     """Watches the loops of core 0, on behalf of all cores."""
 
     sim: Simulation
-    fronts: list[FrontEnd]
+    book: LogBook
     parts: Sequence[Callable[[Visitor], None]]
     """The `replay` method of every component, in a fixed order."""
     period_bytes: int
@@ -150,8 +74,8 @@ class Replayer:
         share.iterations += 1
         if not self.watches or self.watches[-1].level < level:
             share.iterations += 1  # the last one, which has no back edge
-            self.watches.append(LoopWatch(decoded.index, level, front.instructions))
-            watch = self.watches[-1]
+            watch = LoopWatch(decoded.index, level, front.instructions)
+            self.watches.append(watch)
             if front.instructions < self.minimum:
                 return
         else:
@@ -182,24 +106,28 @@ class Replayer:
     def _try_lags(self, front: FrontEnd, watch: LoopWatch) -> bool:
         """Skip if the last iterations, some number of them taken as one, repeat as many before them."""
         for lag in range(1, (len(watch.snapshots) - 1) // 2 + 1):
-            first, start, end = watch.snapshots[-1 - 2 * lag :: lag]
-            if start.recorder.key != end.recorder.key or not start.recorder.comparable(first.recorder):
-                continue
-            before, moved = start.recorder.since(first.recorder), end.recorder.since(start.recorder)
-            exact = before == moved
-            if not exact and not (before[0] == moved[0] and self._nearly(first, start, end)):
-                continue
-            seen = Repetition(lag, start, end, *moved, self._logs(first, start), self._logs(start, end), exact)
-            if self._skip(front, watch, seen):
-                if exact:
-                    self.known[watch.index] = Known(lag, end.recorder.key, *moved, seen.earlier, seen.last)
+            seen = self._repetition(lag, *watch.snapshots[-1 - 2 * lag :: lag])
+            if seen is not None and self._skip(front, watch, seen):
+                if seen.exact:
+                    self.known[watch.index] = Known.of(seen)
                 return True
         return False
 
-    def _nearly(self, first: Snapshot, start: Snapshot, end: Snapshot) -> bool:
-        """Whether two long iterations took nearly the same time."""
-        before, after = start.elapsed_ps - first.elapsed_ps, end.elapsed_ps - start.elapsed_ps
-        return self._forgiving(start, end) and abs(after - before) * TOLERANCE <= after
+    def _repetition(self, lag: int, first: Snapshot, start: Snapshot, end: Snapshot) -> Repetition | None:
+        """The last `lag` iterations, if they did what as many before them did."""
+        if start.recorder.key != end.recorder.key or not start.recorder.comparable(first.recorder):
+            return None
+        before, moved = start.recorder.since(first.recorder), end.recorder.since(start.recorder)
+        exact = before == moved
+        if not exact and not (before[0] == moved[0] and self._nearly(start.elapsed_ps - first.elapsed_ps, start, end)):
+            return None
+        logs = self.book.between(first, start), self.book.between(start, end)
+        return Repetition(lag, start, end, *moved, *logs, exact)
+
+    def _nearly(self, before_ps: int, start: Snapshot, end: Snapshot) -> bool:
+        """Whether what lies between the two is long, and took nearly the time of what came before."""
+        step_ps = end.elapsed_ps - start.elapsed_ps
+        return self._forgiving(start, end) and abs(step_ps - before_ps) * TOLERANCE <= step_ps
 
     def _forgiving(self, start: Snapshot, end: Snapshot) -> bool:
         """Whether what lies between the two is long enough for differences to be forgiven."""
@@ -214,35 +142,22 @@ class Replayer:
         if not start.recorder.key == end.recorder.key == known.key:
             return False
         moved = end.recorder.since(start.recorder)
-        if moved != (known.moves, known.totals):
+        exact = moved == (known.moves, known.totals)
+        if not exact and not (moved[0] == known.moves and self._nearly(known.step_ps, start, end)):
             return False
-        last = self._logs(start, end)
+        last = self.book.between(start, end)
         earlier = known.before(last)
         if earlier is None:
             return False
-        return self._skip(front, watch, Repetition(known.lag, start, end, *moved, earlier, last, exact=True))
-
-    def _alike(self, ends: list[Snapshot], earlier: Logs, last: Logs) -> tuple[int, Snapshot]:
-        """How many repetitions before the last one touched the same, moved back, and where the first of them began."""
-        for behind in range(1, len(ends) - 1):
-            logs = self._logs(ends[behind + 1], ends[behind])
-            if not all(moved_back(*each, behind) for each in zip(logs, earlier, last, strict=True)):
-                return behind - 1, ends[behind]
-        return len(ends) - 2, ends[-1]
-
-    def _logs(self, start: Snapshot, end: Snapshot) -> Logs:
-        """What every core touched between the two."""
-        spans = zip(self.fronts, start.log_at, end.log_at, strict=True)
-        return [front.log[low:high] for front, low, high in spans if front.log is not None]
+        return self._skip(front, watch, Repetition(known.lag, start, end, *moved, earlier, last, exact))
 
     def _snapshot(self) -> Snapshot:
         recorder = Recorder(self.sim.now)
         self._walk(recorder)
         recorder.state(self.sim.pending())
         iterations = {index: share.iterations for index, share in self.shares.items()}
-        front = self.fronts[0]
-        lengths = [len(each.log or ()) for each in self.fronts]
-        return Snapshot(recorder, self.sim.elapsed_ps, front.instructions, lengths, iterations)
+        front = self.book.fronts[0]
+        return Snapshot(recorder, self.sim.elapsed_ps, front.instructions, self.book.lengths(), iterations)
 
     def _walk(self, visitor: Visitor) -> None:
         for part in self.parts:
@@ -263,20 +178,18 @@ class Replayer:
         the loops around this one find the same log however soon the repetition was seen.
         """
         start, end = seen.start, seen.end
-        evenness = Evenness(self.fronts, self.period_bytes, self._forgiving(start, end))
+        evenness = Evenness(self.book.fronts, self.period_bytes, self._forgiving(start, end))
         times = self._times(front, seen, evenness)
         if not times:
             return False
         step_ps = end.elapsed_ps - start.elapsed_ps
         before = front.instructions
-        for other, old, new in zip(self.fronts, seen.earlier, seen.last, strict=True):
-            take_effect(other, old, new, times)
-        self._write_down(watch, seen, times)
+        self.book.skip(watch, seen, times)
         self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)
         self.sim.skipped_ps += times * step_ps
-        for other in self.fronts:
+        for other in self.book.fronts:
             other.ledger.skipped_ps = self.sim.skipped_ps
         self.replayed_ps += times * step_ps
         for index, share in self.shares.items():
@@ -293,77 +206,23 @@ class Replayer:
         watch.failures = 0
         return True
 
-    def _write_down(self, watch: LoopWatch, seen: Repetition, times: int) -> None:
-        """Replace what the last repetitions touched by that and what `times` more will.
-
-        Where the iterations of a repetition touch alike, they are written one by one: the log is then the same
-        however many of them repeat.
-        """
-        ends, swept = watch.snapshots[::-1], None
-        found = [single(*each, seen.lag) for each in zip(seen.earlier, seen.last, strict=True)]
-        ones = [each for each in found if each is not None]
-        if len(ones) == len(found) and self._logs(ends[1], ends[0]) == [last for _, last in ones]:
-            earlier, last = [each for each, _ in ones], [each for _, each in ones]
-            times *= seen.lag
-            behind, begin = self._alike(ends, earlier, last)
-            swept = Swept(list(begin.log_at), [], earlier, last, behind, times)
-        else:
-            earlier, last = seen.earlier, seen.last
-            behind, begin = self._alike(ends[:: seen.lag], earlier, last)
-        self._sweep(begin.log_at, earlier, last, behind, times)
-        if swept is not None:
-            swept.end = [len(front.log or ()) for front in self.fronts]
-        watch.swept = swept
-
-    def _sweep(self, begin: list[int], earlier: Logs, last: Logs, behind: int, times: int) -> None:
-        for front, at, old, new in zip(self.fronts, begin, earlier, last, strict=True):
-            assert front.log is not None
-            front.log[at:] = sweep(old, new, behind, times)
-
     def loop_ended(self, front: FrontEnd, decoded: Decoded) -> None:
-        """A loop of `front` has ended its last iteration: those after a skip that touched alike are written with it."""
+        """A loop of `front` has ended its last iteration."""
         if front.core:
             return
         self._forget(len(front.loops), decoded.index)
-        watch = self.watches[-1] if self.watches and self.watches[-1].level == len(front.loops) else None
-        if watch is None or watch.swept is None:
-            return
-        swept, watch.swept = watch.swept, None
-        ends = [swept.end, *(snapshot.log_at for snapshot in watch.snapshots)]
-        ends.append([len(each.log or ()) for each in self.fronts])
-        since = len(ends) - 1
-        for core, each in enumerate(self.fronts):
-            log = each.log
-            assert log is not None
-            for i in range(since):
-                part = log[ends[i][core] : ends[i + 1][core]]
-                if not moved_back(part, swept.earlier[core], swept.last[core], -(swept.times + i + 1)):
-                    return
-        self._sweep(swept.begin, swept.earlier, swept.last, swept.behind, swept.times + since)
-        watch.snapshots.clear()
+        if self.watches and self.watches[-1].level == len(front.loops):
+            self.book.loop_ended(self.watches.pop())
 
     def bound_log(self, front: FrontEnd) -> None:
         """Where nobody looks at a log that has grown too long, start it anew."""
         assert front.log is not None
-        if len(front.log) * len(self.fronts) > MAX_LOG:
+        if len(front.log) * len(self.book.fronts) > MAX_LOG:
             self._trim()
 
     def _trim(self) -> None:
-        """Cut what no snapshot needs from the start of the logs, and give up loops that touch too much."""
-        starts = [watch.snapshots[0].log_at for watch in self.watches if watch.snapshots]
-        for core, front in enumerate(self.fronts):
-            log = front.log
-            assert log is not None
-            keep = min((start[core] for start in starts), default=len(log))
-            if (len(log) - keep) * len(self.fronts) > MAX_LOG:
-                for watch in self.watches[:-1]:
-                    watch.snapshots.clear()
-                    watch.failures = self.patience
-                continue
-            if keep > 0:
-                del log[:keep]
-                for watch in self.watches:
-                    for snapshot in watch.snapshots:
-                        snapshot.log_at[core] -= keep
-                    if watch.swept is not None and not watch.swept.cut(core, keep):
-                        watch.swept = None
+        """Forget what no snapshot needs, and give up loops that touch too much."""
+        if not self.book.trim(self.watches):
+            for watch in self.watches[:-1]:
+                watch.snapshots.clear()
+                watch.failures = self.patience

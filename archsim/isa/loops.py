@@ -32,6 +32,22 @@ def match_loops(instructions: Sequence[Instruction], where: str = "<program>") -
     return pairs
 
 
+def executed(instructions: Sequence[Instruction], pairs: dict[int, int]) -> int | None:
+    """Instructions that a run executes, given each loop's end by its start; None where trips are in registers."""
+    total, trips, ends = 0, [1], []
+    for index, instruction in enumerate(instructions):
+        total += trips[-1]
+        if index in pairs:
+            if instruction.opcode.mnemonic != "C_LOOP_START":
+                return None
+            trips.append(trips[-1] * instruction.values[1])
+            ends.append(pairs[index])
+        elif ends and index == ends[-1]:
+            ends.pop()
+            trips.pop()
+    return total
+
+
 def _start_of(end: Instruction, instructions: Sequence[Instruction], begun: list[int], where: str) -> int:
     counter = end.values[0]
     if not begun:

@@ -102,6 +102,10 @@ class Recorder(Visitor):
         self.totals.append(value)
         return value
 
+    def count_list(self, totals: list[int]) -> None:
+        """The same, of each of a list."""
+        self.totals.extend(totals)
+
 
 class Skipper(Visitor):
     """Moves the state on by `times` iterations, given what one iteration adds, in the recorder's order."""

@@ -131,7 +131,7 @@ def _chunk(plan: _Plan, heights: tuple[int, ...], done: int) -> list[str]:
     fetching = max(0, plan.columns - 3)
     pairs = fetching // 2
     if pairs:
-        lines += [*_set(15, pairs), "C_LOOP_START_R gp14, gp15"]
+        lines.append(f"C_LOOP_START gp14, {pairs}")
         lines += [*_column(plan, heights, 1, ahead=True), *_column(plan, heights, 0, ahead=True), "C_LOOP_END gp14"]
     for index in range(1 + 2 * pairs, plan.columns):
         lines += _column(plan, heights, index % 2, ahead=index <= fetching)

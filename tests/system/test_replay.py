@@ -25,7 +25,7 @@ from workloads.schedules import build_schedule
 
 # Short queues are full after a few iterations, and from then on iterations repeat.
 SHALLOW = DispatchParams(tensor_queue=2, vector_queue=2, scalar_queue=2, kv_queue=2, dma_queue=2, net_queue=2)
-EAGER = ReplaySettings(body=0, minimum=0)
+EAGER = ReplaySettings(worth=0, body=0, minimum=0)
 
 
 def run(program: Program, params: MachineParams, replay: ReplaySettings | None) -> tuple[str, Machine]:
@@ -291,3 +291,14 @@ def collect_run(made: Program, params: MachineParams, settings: ReplaySettings |
     machine = build(made, params, replay=settings)
     machine.sim.run()
     return collect(machine).time_ps
+
+
+def test_a_short_run_is_simulated_as_it_is() -> None:
+    params = attrs.evolve(small(), memory=attrs.evolve(small().memory, refresh="all-bank"))
+    windows, _ = run(layers(60), params, None)
+    short, machine = run(layers(60), params, attrs.evolve(EAGER, worth=1000))
+    spread, replaying = run(layers(60), params, EAGER)
+    assert machine.replayer is None
+    assert replaying.replayer is not None
+    assert short == windows
+    assert spread != windows
