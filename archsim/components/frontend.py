@@ -37,7 +37,10 @@ class FrontEnd(FrontState):
 
     def waiting(self) -> tuple[str, int] | None:
         """What keeps the program from ending."""
-        return None if self.done else (self._wait_for or "its turn", self._wait_since)
+        if self.done:
+            return None
+        where = f", at {self.code[self.pc].place}" if self.pc < len(self.code) else ""
+        return f"{self._wait_for or 'its turn'}{where}", self._wait_since
 
     def run(self) -> Process:
         """Execute the program from its first instruction to its end."""
@@ -59,7 +62,7 @@ class FrontEnd(FrontState):
 
     def wait_room(self, queue: Queue[Operation], decoded: Decoded) -> Process:
         """Wait until the queue has room."""
-        self.note(f"room in the {decoded.unit} queue, at {decoded.place}")
+        self.note(f"room in the {decoded.unit} queue")
         yield queue.wait_room()
         self.stalled_until(self.sim.now, "queue_full")
 
@@ -80,16 +83,16 @@ class FrontEnd(FrontState):
         self.busy_ps += max(0, operation.finish_ps - self.time_ps)
         self.time_ps = max(self.time_ps, operation.finish_ps)
 
-    def wait_value(self, register: int, decoded: Decoded) -> Process:
+    def wait_value(self, register: int) -> Process:
         """Wait for the unit that produces an integer register."""
         operation = self.producers[register]
         assert operation is not None
-        yield from self.wait_retired(operation, f"gp{register}, at {decoded.place}")
+        yield from self.wait_retired(operation, f"gp{register}")
         self.producers[register] = None
 
-    def wait_int_mem(self, operation: Operation, decoded: Decoded) -> Process:
+    def wait_int_mem(self, operation: Operation) -> Process:
         """Wait for a pending write of the INT_MEM word that is loaded."""
-        yield from self.wait_retired(operation, f"INT_MEM, at {decoded.place}")
+        yield from self.wait_retired(operation, "INT_MEM")
 
     def wait_idle(self) -> Process:
         """Wait for everything dispatched so far to retire."""
@@ -102,10 +105,10 @@ class FrontEnd(FrontState):
         self.stalled_until(self.ledger.latest_ps, cause)
         self._step_over()
 
-    def wait_receipts(self, wanted: int, decoded: Decoded) -> Process:
+    def wait_receipts(self, wanted: int) -> Process:
         """Wait until `wanted` transfers from other cores have arrived."""
         while len(self.receipts) < wanted:
-            self.note(f"{wanted} receipts, {len(self.receipts)} have come, at {decoded.place}")
+            self.note(f"{wanted} receipts, {len(self.receipts)} have come")
             event = self.sim.event()
             self._receipt_event = event
             yield event

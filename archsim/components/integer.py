@@ -35,7 +35,7 @@ def _arithmetic(front: FrontEnd, decoded: Decoded) -> Wait:
     rd, rs1, rs2 = decoded.values
     for register in (rs1, rs2):
         if front.producers[register] is not None:
-            return front.wait_value(register, decoded)
+            return front.wait_value(register)
     left, right = front.registers[rs1], front.registers[rs2]
     result = None
     if left is not None and right is not None:
@@ -65,7 +65,7 @@ def _add_immediate(front: FrontEnd, decoded: Decoded) -> Wait:
     value = front.registers[rs1]
     if value is None:
         if front.producers[rs1] is not None:
-            return front.wait_value(rs1, decoded)
+            return front.wait_value(rs1)
     else:
         value += immediate
         if value > _WORD:
@@ -95,7 +95,7 @@ def _load_int(front: FrontEnd, decoded: Decoded) -> Wait:
         raise front.out_of_range(decoded, 3, address, address + 1)
     pending = front.boards[3].pending_writer(address, address + 1, front.time_ps)
     if pending is not None:
-        return front.wait_int_mem(pending, decoded)
+        return front.wait_int_mem(pending)
     value = front.int_mem[address]
     if front.log is not None:
         front.log.append((LOAD, address, -1 if value is None else value, False))
@@ -259,7 +259,7 @@ def _barrier(front: FrontEnd, decoded: Decoded) -> Wait:
 def _net_wait(front: FrontEnd, decoded: Decoded) -> Wait:
     wanted = front.value(decoded.values[0], decoded)
     decoded.count += 1
-    return front.wait_receipts(wanted, decoded)
+    return front.wait_receipts(wanted)
 
 
 HANDLERS: dict[str, Handler] = {

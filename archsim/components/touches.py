@@ -28,6 +28,8 @@ def moved_back(log: list[LogEntry], earlier: list[LogEntry], last: list[LogEntry
 
 def single(earlier: list[LogEntry], last: list[LogEntry], lag: int) -> tuple[list[LogEntry], list[LogEntry]] | None:
     """The last two of the iterations that two repetitions of `lag` are made of; None if not all of those are alike."""
+    if lag == 1:
+        return earlier, last
     size, rest = divmod(len(last), lag)
     if rest:
         return None
