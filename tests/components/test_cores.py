@@ -116,9 +116,10 @@ def test_round_a_ring_each_waits_for_its_sender() -> None:
 def test_too_few_cores_at_a_barrier_is_a_deadlock() -> None:
     with pytest.raises(DeadlockError) as caught:
         run(integers(gp1=3) + "C_BARRIER gp0, gp1", cores(2))
+    where = "at instruction 1 (C_BARRIER, line 2)"
     assert str(caught.value) == (
-        f"deadlock: core0.front waits for barrier 0 (1 of 3 cores have arrived) since {FIRST + 1}000 ps; "
-        f"core1.front waits for barrier 0 (2 of 3 cores have arrived) since {LAST_OF_TWO + 1}000 ps"
+        f"deadlock: core0.front waits for barrier 0 (1 of 3 cores have arrived), {where} since {FIRST + 1}000 ps; "
+        f"core1.front waits for barrier 0 (2 of 3 cores have arrived), {where} since {LAST_OF_TWO + 1}000 ps"
     )
 
 
