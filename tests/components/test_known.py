@@ -7,7 +7,7 @@ from archsim.components.touches import LOAD, PRODUCT, LogEntry
 
 
 def known(earlier: list[LogEntry], last: list[LogEntry]) -> Known:
-    return Known(1, [], [], [], [earlier], [last])
+    return Known(1, [], [], [], 0, [earlier], [last])
 
 
 def test_every_access_moves_as_it_did() -> None:
