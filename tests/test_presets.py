@@ -14,7 +14,7 @@ from archsim.elaborate import build, machine_graph
 from archsim.isa.program import Header, Program
 from archsim.machine import MachineParams, dump_machine, load_machine, preset_names
 from archsim.report.jsonout import dumps
-from workloads.sampler_published import published_sampler
+from workloads.validation.published import published_sampler
 
 NAMES = [
     "d-plena-1024",

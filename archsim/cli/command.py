@@ -22,10 +22,10 @@ from archsim.errors import ArchsimError
 PIPE_CLOSED = 141
 
 _VALIDATIONS: dict[str, tuple[str, ...]] = {
-    "sampler": ("workloads.validate",),
+    "sampler": ("workloads.validation.sampler",),
     "hbm": ("archsim.micro.hbm_oracle",),
     "gemm": ("archsim.micro.gemm_oracle",),
-    "noc": ("archsim.micro.noc_oracle", "workloads.validate_noc"),
+    "noc": ("archsim.micro.noc_oracle", "workloads.validation.noc"),
 }
 """What can be validated: name -> modules whose `rows(full)` make its part of the table."""
 

@@ -17,11 +17,11 @@ from archsim.micro.noc_reads import measure_reads
 from archsim.micro.noc_record import Transfer, record
 from archsim.noc.packet_machine import machine_wiring
 from archsim.noc.packet_params import PacketParams
-from workloads import validate_noc
 from workloads.lowering.generation import lower
 from workloads.lowering.plan.machine_view import view_of
 from workloads.models import load_model
 from workloads.schedules import build_schedule
+from workloads.validation import noc as validate_noc
 
 
 def test_a_lone_read_takes_the_same_time_on_both() -> None:

@@ -16,7 +16,7 @@ from archsim.noc.packet_params import PacketParams
 from archsim.noc.packet_wiring import build_wiring
 from archsim.noc.params import NocParams
 from archsim.validate import BadValue
-from workloads import validate_noc
+from workloads.validation import noc as validate_noc
 
 LINE = build_wiring(NocParams(topology="mesh", rows=1, cols=3))
 SHAPES = {

@@ -9,7 +9,7 @@ import pytest
 from archsim.errors import WorkloadError
 from archsim.isa.program import Program
 from archsim.isa.timing.cost import cost_symbols, cost_table, cycles_of
-from workloads.sampler_published import Shape, published_sampler
+from workloads.validation.published import Shape, published_sampler
 
 MIB = 2**20
 

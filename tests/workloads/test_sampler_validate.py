@@ -7,7 +7,7 @@ import pytest
 
 from archsim import MachineParams, load_machine
 from workloads.lowering.plan.machine_view import view_of
-from workloads.validate import overlap_rows, rows, serial_rows
+from workloads.validation.sampler import overlap_rows, rows, serial_rows
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from workloads.lowering.emit.builder import Builder
 from workloads.lowering.plan.machine_view import REFERENCE
 from workloads.lowering.sampling.phase import emit_sampling
 from workloads.lowering.sampling.plan import SamplingPlan, rows_per_load
-from workloads.sampler_own import own_sampler
+from workloads.validation.own import own_sampler
 
 ROW_CYCLES = 62 * (4 + 2 + 1 + 8)
 """Vector cycles of one position at VLEN 2048."""

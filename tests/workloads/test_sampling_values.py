@@ -14,8 +14,8 @@ from workloads.lowering.sampling.online import emit_online_chunks, emit_online_e
 from workloads.lowering.sampling.phase import emit_sampling
 from workloads.lowering.sampling.plan import SamplingPlan
 from workloads.lowering.sampling.transfer import emit_masks
-from workloads.sampler_own import own_sampler
-from workloads.sampler_published import published_sampler
+from workloads.validation.own import own_sampler
+from workloads.validation.published import published_sampler
 
 VLEN, VOCAB, BATCH, ROWS = 64, 300, 3, 5
 CHUNKS = -(-VOCAB // VLEN)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from archsim import MachineParams, RunResult, load_machine, simulate
 from archsim.micro.validation import Row
 from workloads.lowering.plan.machine_view import view_of
-from workloads.sampler_own import own_sampler
-from workloads.sampler_published import published_sampler
+from workloads.validation.own import own_sampler
+from workloads.validation.published import published_sampler
 
 PUBLISHED: dict[int, dict[str, int]] = {
     2048: {

@@ -1,4 +1,4 @@
-"""Our own lowering of one sampling phase, alone: the counterpart of `sampler_published`.
+"""Our own lowering of one sampling phase, alone: the counterpart of `published`.
 
 The logits lie in HBM already; k of every sequence is all positions, as in the published one-step run.
 """
@@ -14,7 +14,7 @@ from workloads.lowering.plan.machine_view import MachineView
 from workloads.lowering.sampling.phase import emit_sampling
 from workloads.lowering.sampling.plan import SamplingPlan, rows_per_load
 from workloads.lowering.sampling.transfer import emit_masks
-from workloads.sampler_published import MASK_TOKEN
+from workloads.validation.published import MASK_TOKEN
 
 
 def own_sampler(
