@@ -33,7 +33,8 @@ def bf16(values: np.ndarray) -> np.ndarray:
 
 
 def execute(folder: Path, text: str, *options: str, **tensors: np.ndarray) -> int:
-    write_program(program(text, regions=REGIONS, int_mem=((7, 8),)), folder / "x.trace")
+    formats = {"weights": "bf16"}
+    write_program(program(text, regions=REGIONS, int_mem=((7, 8),), formats=formats), folder / "x.trace")
     np.savez(folder / "init.npz", **tensors)
     files = ["--values", str(folder / "init.npz"), "--dump", str(folder / "out.npz")]
     return main(["run", str(folder / "x.trace"), "--machine", str(folder / "small.toml"), *files, *options])
@@ -120,9 +121,41 @@ FAULTS = {
         "instruction 1 (V_ADD_VV, line 4): reads Vector SRAM",
     ),
     "tile": ("M_MM gp0, gp0\n", ZEROS, "instruction 0 (M_MM, line 3): reads Matrix SRAM"),
+    "weight tile": (
+        "H_PREFETCH_M gp0, gp0, a0\n",
+        {"x": np.zeros(16, np.uint8)},
+        "instruction 0 (H_PREFETCH_M, line 3): reads HBM at byte 16, in tensor x, which nothing has written",
+    ),
     "FP_MEM": ("S_LD_FP f1, gp0, 5\n", {}, "instruction 0 (S_LD_FP, line 3): reads FP_MEM[5], which nothing"),
     "slot": ("K_FOLD gp0, gp0, gp0\n", ZEROS, "instruction 0 (K_FOLD, line 3): reads KV scale slot 0, which nothing"),
 }
+
+
+NAN = 0x7FC1
+"""A NaN in BF16; bytes are not looked at before they are read."""
+NANS = {
+    "weights": (
+        "H_PREFETCH_M gp0, gp0, a0\n",
+        "instruction 0 (H_PREFETCH_M, line 3): NaN in HBM at byte 16, in tensor x; expected numbers",
+    ),
+    "table": (
+        ROWS + "H_GATHER_V gp0, gp0, a0\n",
+        "instruction 3 (H_GATHER_V, line 6): NaN in HBM at byte 16, in tensor x; expected numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--functional-only",)])
+@pytest.mark.parametrize("case", NANS)
+def test_a_nan_is_named_with_its_reader(folder: Path, case: str, options, capsys) -> None:
+    text, message = NANS[case]
+    words = np.zeros(1 << 14, np.uint16)
+    words[8] = NAN
+    tensors = {"hbm@0": words.view(np.uint8), "int_mem": np.zeros(2, np.int64)}
+    assert execute(folder, text, *options, **tensors) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("options", [(), ("--functional-only",)])

@@ -123,8 +123,19 @@ def test_what_an_image_refuses() -> None:
     with pytest.raises(WorkloadError, match=r"weights: no layers\.0\.up\.weight; expected one of embedding\.weight"):
         image(layout, weights, canvases)
     weights["layers.0.up.weight"] = np.zeros((900, 128), np.float32)
-    with pytest.raises(WorkloadError, match=r"weights: a matrix of shape \(900, 128\); expected at most"):
+    with pytest.raises(WorkloadError, match=r"weights: layers\.0\.up\.weight of shape \(900, 128\); expected at most"):
         image(layout, weights, canvases)
+    weights = checkpoint.weights | {"layers.0.k.weight": np.zeros((100, 128), np.float32)}
+    with pytest.raises(WorkloadError, match=r"layers\.0\.k\.weight of shape \(100, 128\); expected \(128, 128\)"):
+        image(layout, weights, canvases)
+    weights = dict(checkpoint.weights)
+    weights["head.weight"] = weights["head.weight"].copy()
+    weights["head.weight"][2, 5] = np.nan
+    with pytest.raises(WorkloadError, match=r"weights: head\.weight\[2, 5\] is nan; expected finite numbers"):
+        image(layout, weights, canvases)
+    canvases[1, 30] = 64
+    with pytest.raises(WorkloadError, match=r"canvases: token 64 at \[1, 30\]; expected 0\.\.63"):
+        image(layout, checkpoint.weights, canvases)
 
 
 def test_scales_by_channel_need_key_tiles_of_whole_groups() -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from archsim.errors import WorkloadError
 from archsim.isa.semantics.storage import encode
+from workloads.lowering.image_checks import check_canvases, check_heads, check_numbers
 from workloads.lowering.layout import Layout
 from workloads.lowering.plan.dims import Columns, Dims, ceil_div, head_lanes
 from workloads.lowering.plan.hbm import Tensor
@@ -42,9 +43,10 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     also their gains `layers.I.{q,k}_norm.weight` (head_dim,), and `layers.I.{q,k,v}.bias`. `canvases` (sequences,
     tokens) are prompts followed by mask tokens; a network beside the model has layers `NAME.layers.I`, and one that
     chooses rows is `policy.weight` (outputs of all its matrices, hidden). Raises WorkloadError for programs for several
-    cores, for layers that do not store all their weights, and for wrong shapes.
+    cores, for layers that do not store all their weights, for wrong shapes, and for what is not finite.
     """
-    _check(layout, canvases)
+    check_canvases(layout, canvases)
+    check_numbers(weights)
     tensors, tables = layout.tensors, layout.tables
     out: Image = {}
     model = layout.dims.model
@@ -96,7 +98,7 @@ def _layers(layout: Layout) -> Iterator[tuple[str, Tensor, int]]:
 
 def _put_embedding(out: Image, layout: Layout, matrix: Floats) -> None:
     model, hidden = layout.dims.model, layout.dims.hidden
-    table = _padded(matrix, (model.vocab + model.input_only, hidden.padded))
+    table = _padded(matrix, (model.vocab + model.input_only, hidden.padded), "embedding.weight")
     for tensor, part in zip(layout.tensors.embedding, np.split(table, hidden.blocks, axis=1), strict=True):
         _put(out, layout, tensor, 0, part)
 
@@ -153,17 +155,6 @@ def key_masks(layout: Layout) -> Floats:
     return np.where(keys <= np.arange(view.hlen)[:, None], 0.0, -np.inf).astype(np.float32)
 
 
-def _check(layout: Layout, canvases: npt.NDArray[np.int64]) -> None:
-    view = layout.dims.view
-    expected = (layout.sequences, layout.tables.token_pitch)
-    if canvases.shape != expected:
-        raise WorkloadError(f"canvases: shape {canvases.shape}; expected {expected}, sequences and tokens")
-    if layout.dims.weight_share < 1:
-        raise WorkloadError(f"weights: {layout.dims.weight_share:g} of them are stored; expected all, for values")
-    if view.cores > 1:
-        raise WorkloadError(f"machine {view.name}: {view.cores} cores; expected 1, weights are not divided here")
-
-
 def _put(out: Image, layout: Layout, tensor: Tensor, copy: int, values: Floats) -> None:
     if values.size != tensor.elements:
         raise WorkloadError(f"tensor {tensor.name}: {values.size} elements; expected {tensor.elements}")
@@ -198,10 +189,10 @@ def _matrix(weights: Mapping[str, Floats], name: str) -> Floats:
     return weights[name]
 
 
-def _padded(matrix: Floats, shape: tuple[int, int]) -> Floats:
+def _padded(matrix: Floats, shape: tuple[int, int], name: str = "vectors") -> Floats:
     """The matrix with zeros behind its rows and columns."""
     if matrix.ndim != 2 or matrix.shape[0] > shape[0] or matrix.shape[1] > shape[1]:
-        raise WorkloadError(f"weights: a matrix of shape {matrix.shape}; expected at most {shape}")
+        raise WorkloadError(f"weights: {name} of shape {matrix.shape}; expected at most {shape}")
     out = np.zeros(shape, np.float32)
     out[: matrix.shape[0], : matrix.shape[1]] = matrix
     return out
@@ -265,8 +256,11 @@ def _tiles(layout: Layout, stage: Stage, gemm: Gemm, weights: Mapping[str, Float
     inputs = {"o": dims.q, "down": inner}.get(name, dims.hidden)
     if name in "kv":
         block = dims.kv_group(block)
-    whole = _spread_heads(layout, name, _matrix(weights, f"{prefix}{kind}.weight"))
-    part = _padded(whole, (spread.padded, inputs.padded))[block * spread.width :][:rows]
+    full_name = f"{prefix}{kind}.weight"
+    matrix = _matrix(weights, full_name)
+    check_heads(layout, name, matrix, full_name)
+    whole = _spread_heads(layout, name, matrix)
+    part = _padded(whole, (spread.padded, inputs.padded), full_name)[block * spread.width :][:rows]
     if name == "down":
         span = spans[int(part_name)]
         part = part[:, span.start * inner.width : span.stop * inner.width]

@@ -120,9 +120,21 @@ def _tile(core: CoreState, call: Call, base: int, element: int, count: int, widt
         return content
     if len(hbm.kept) >= _KEPT:
         hbm.kept.clear()
-    content = Content(read_run(core, call, base, element, count).reshape(-1, width))
+    values = read_run(core, call, base, element, count)
+    _check_numbers(core, call, base, element, values)
+    content = Content(values.reshape(-1, width))
     hbm.kept[key] = stamp, content
     return content
+
+
+def _check_numbers(core: CoreState, call: Call, base: int, element: int, values: Floats) -> None:
+    """Raise MemoryFault for a NaN among weights or table rows, which come from outside; activations may become NaN."""
+    lost = np.isnan(values)
+    if lost.any():
+        first = element + int(np.argmax(lost))
+        at = base + first * _format(call).bits // 8
+        region = core.hbm.region(at)
+        core.fault(call, f"NaN in HBM at byte {at}{f', in tensor {region}' if region else ''}; expected numbers")
 
 
 def cache_lanes(core: CoreState, call: Call) -> int:
@@ -173,6 +185,9 @@ def gather(core: CoreState, call: Call) -> list[Write]:
     rows, width, blocks, block_pitch = _transfer(core, call, 1)
     ids = core.read_ints(call, address, rows)
     values = np.stack([read_run(core, call, base, int(row) * width, width) for row in ids])
+    if np.isnan(values).any():
+        row = int(np.argmax(np.isnan(values).any(axis=1)))
+        _check_numbers(core, call, base, int(ids[row]) * width, values[row])
     return _land(core, call, target, values, blocks, block_pitch)
 
 
