@@ -1,4 +1,10 @@
-"""Values of the instructions that sampling uses, in float64 and without a clock: the oracle of its tests."""
+"""Values of the instructions that sampling uses, in float64 and without a clock: the oracle of its tests.
+
+It shares no semantics with archsim's own interpreter (drawn numbers apart), and checks what that cannot: scores to
+twelve digits, as nothing is rounded on the way; how often instructions run; and that no NaN, which stands for a lane
+that was never written, takes part in an argmax, a selection or a choice. Chips of any VLEN need no machine file. Whole
+programs go through archsim's interpreter in `test_tiny_tokens` and `test_policy_values`.
+"""
 
 from __future__ import annotations
 
