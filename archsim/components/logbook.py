@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from archsim.components.touches import Logs, moved_back, single, sweep, take_effect
-from archsim.components.watch import LoopWatch, Repetition, Snapshot, Swept
+from archsim.components.touches import Logs, Swept, single, take_effect
+from archsim.components.watch import LoopWatch, Repetition, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from archsim.components.frontend import FrontEnd
     from archsim.components.touches import LogEntry
 
@@ -43,46 +41,25 @@ class LogBook:
         """What every core touched between the two."""
         return [log[low:high] for log, low, high in zip(self.logs, start.log_at, end.log_at, strict=True)]
 
-    def skip(self, watch: LoopWatch, seen: Repetition, times: int) -> None:
+    def skip(self, watch: LoopWatch, seen: Repetition, times: int, floor: list[int]) -> None:
         """Let `times` more repetitions take effect, and write them with those before them that touched alike.
 
-        Where the iterations of a repetition touch alike, each is taken by itself.
+        Where the iterations of a repetition touch alike, each is taken by itself. No core's log is written anew
+        before its entry `floor`.
         """
-        for front, old, new in zip(self.fronts, seen.earlier, seen.last, strict=True):
+        swept: list[Swept] = []
+        for log, front, low, old, new in zip(self.logs, self.fronts, floor, seen.earlier, seen.last, strict=True):
             take_effect(front, old, new, times)
-        ends, lag, earlier, last = watch.snapshots[::-1], seen.lag, seen.earlier, seen.last
-        found = [single(*each, lag) for each in zip(earlier, last, strict=True)]
-        ones = [each for each in found if each is not None]
-        alike = len(ones) == len(found) and self.between(ends[1], ends[0]) == [one for _, one in ones]
-        if alike:
-            earlier, last, times, lag = [one for one, _ in ones], [one for _, one in ones], times * lag, 1
-        behind, begin = self._alike(ends[::lag], earlier, last)
-        self._write(begin.log_at, earlier, last, behind, times)
-        watch.swept = Swept(begin.log_at, self.lengths(), earlier, last, behind, times) if alike else None
-
-    def _alike(self, ends: Sequence[Snapshot], earlier: Logs, last: Logs) -> tuple[int, Snapshot]:
-        """How many repetitions before the last one touched the same, moved back, and where the first of them began."""
-        for behind in range(1, len(ends) - 1):
-            logs = self.between(ends[behind + 1], ends[behind])
-            if not all(moved_back(*each, behind) for each in zip(logs, earlier, last, strict=True)):
-                return behind - 1, ends[behind]
-        return len(ends) - 2, ends[-1]
-
-    def _write(self, begin: list[int], earlier: Logs, last: Logs, behind: int, times: int) -> None:
-        for log, at, old, new in zip(self.logs, begin, earlier, last, strict=True):
-            log[at:] = sweep(old, new, behind, times)
+            one, count = single(old, new, seen.lag)
+            swept.append(Swept.behind(log, low, *one, times * count))
+        for log, each in zip(self.logs, swept, strict=True):
+            each.write(log)
+        watch.swept = swept
 
     def loop_ended(self, watch: LoopWatch) -> None:
-        """Write the iterations since the last skip with those of it, if they touched alike."""
-        swept, lengths = watch.swept, self.lengths()
-        if swept is None or swept.end == lengths:
-            return
-        ends = [swept.end, *(snapshot.log_at for snapshot in watch.snapshots), lengths]
-        for since, (start, end) in enumerate(zip(ends, ends[1:], strict=False), start=swept.times + 1):
-            spans = zip(self.logs, start, end, swept.earlier, swept.last, strict=True)
-            if not all(moved_back(log[low:high], old, new, -since) for log, low, high, old, new in spans):
-                return
-        self._write(swept.begin, swept.earlier, swept.last, swept.behind, swept.times + len(ends) - 1)
+        """Write the iterations since the last skip with those of it, as far as they touched alike."""
+        for log, swept in zip(self.logs, watch.swept, strict=False):
+            swept.go_on(log)
 
     def trim(self, watches: list[LoopWatch]) -> bool:
         """Cut what no snapshot needs from the start of the logs; False where what is needed is too much."""

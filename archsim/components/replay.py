@@ -184,7 +184,8 @@ class Replayer:
             return False
         step_ps = end.elapsed_ps - start.elapsed_ps
         before = front.instructions
-        self.book.skip(watch, seen, times)
+        ends = [other.snapshots[-1].log_at for other in self.watches[:-1] if other.snapshots]
+        self.book.skip(watch, seen, times, [max(at) for at in zip(*ends, strict=True)] or [0] * len(self.book.fronts))
         self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)

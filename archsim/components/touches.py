@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import attrs
+
 if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
 
@@ -26,21 +28,21 @@ def moved_back(log: list[LogEntry], earlier: list[LogEntry], last: list[LogEntry
     )
 
 
-def single(earlier: list[LogEntry], last: list[LogEntry], lag: int) -> tuple[list[LogEntry], list[LogEntry]] | None:
-    """The last two of the iterations that two repetitions of `lag` are made of; None if not all of those are alike."""
-    if lag == 1:
-        return earlier, last
-    size, rest = divmod(len(last), lag)
-    if rest:
-        return None
+def single(
+    earlier: list[LogEntry], last: list[LogEntry], lag: int
+) -> tuple[tuple[list[LogEntry], list[LogEntry]], int]:
+    """The last two of the iterations that two repetitions are made of, and how many make up one.
+
+    If not all of those `lag` iterations touch alike: the two repetitions themselves, and 1.
+    """
+    size = len(last) // lag
     both = earlier + last
-    parts = [both[i : i + size] for i in range(0, len(both), size)] if size else [both] * (2 * lag)
-    if len(parts) != 2 * lag:
-        return None
-    for behind, part in enumerate(reversed(parts)):
-        if not moved_back(part, parts[-2], parts[-1], behind):
-            return None
-    return parts[-2], parts[-1]
+    parts = [both[i : i + size] for i in range(0, len(both), size)] if size and lag > 1 else []
+    if len(parts) == 2 * lag and all(
+        moved_back(part, parts[-2], parts[-1], behind) for behind, part in enumerate(reversed(parts))
+    ):
+        return (parts[-2], parts[-1]), lag
+    return (earlier, last), 1
 
 
 def sweep(earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int) -> list[LogEntry]:
@@ -80,3 +82,43 @@ def take_effect(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], 
         elif write and what < len(loaded):
             end = where + times * move
             loaded[what].write(min(where, end), max(where, end) + much)
+
+
+@attrs.define(eq=False)
+class Swept:
+    """Part of a core's log, from `begin` to `end`: an iteration, those alike before it, and those skipped after it."""
+
+    begin: int
+    end: int
+    earlier: list[LogEntry]
+    last: list[LogEntry]
+    """The iteration before that one, and that one."""
+    before: int
+    times: int
+    """How many before it and after it."""
+
+    @classmethod
+    def behind(
+        cls, log: list[LogEntry], floor: int, earlier: list[LogEntry], last: list[LogEntry], times: int
+    ) -> Swept:
+        """The iteration that the log ends with, and those alike before it, none of which begins before `floor`."""
+        size = len(last)
+        begin, before = len(log) - size, 0
+        while size and begin - size >= floor and moved_back(log[begin - size : begin], earlier, last, before + 1):
+            begin, before = begin - size, before + 1
+        return cls(begin, len(log), earlier, last, before, times)
+
+    def write(self, log: list[LogEntry]) -> None:
+        """Replace the part by what its iterations touch together."""
+        log[self.begin : self.end] = sweep(self.earlier, self.last, self.before, self.times)
+        self.end = len(log)
+
+    def go_on(self, log: list[LogEntry]) -> None:
+        """Take in the iterations behind the part, as far as they are alike."""
+        size, end, times = len(self.last), self.end, self.times
+        while size and moved_back(log[end : end + size], self.earlier, self.last, -times - 1):
+            end, times = end + size, times + 1
+        if times > self.times:
+            rest = log[end:]
+            log[self.begin :] = sweep(self.earlier, self.last, self.before, times) + rest
+            self.end, self.times = len(log) - len(rest), times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from archsim.components.touches import Logs
+from archsim.components.touches import Logs, Swept
 from archsim.kernel.snapshot import Recorder
 
 
@@ -23,20 +23,6 @@ class Snapshot:
 
 
 @attrs.define(eq=False)
-class Swept:
-    """What a skip has written to the logs, from `begin` to `end` of every core's."""
-
-    begin: list[int]
-    end: list[int]
-    earlier: Logs
-    last: Logs
-    """What the last two iterations before the skip touched."""
-    behind: int
-    times: int
-    """Iterations before the last one that are written with it, and iterations skipped."""
-
-
-@attrs.define(eq=False)
 class LoopWatch:
     """One activation of a loop: the snapshots at its last ends."""
 
@@ -45,18 +31,18 @@ class LoopWatch:
     executed: int
     snapshots: list[Snapshot] = attrs.field(factory=list)
     failures: int = 0
-    swept: Swept | None = None
-    """Of the last skip, if its iterations touched alike."""
+    swept: list[Swept] = attrs.field(factory=list)
+    """What the last skip wrote, by core."""
 
     def cut(self, core: int, count: int) -> None:
         """A core's log has lost its first `count` entries."""
         for snapshot in self.snapshots:
             snapshot.log_at[core] -= count
-        if self.swept is not None:
-            self.swept.begin[core] -= count
-            self.swept.end[core] -= count
-            if self.swept.begin[core] < 0:
-                self.swept = None
+        if self.swept:
+            self.swept[core].begin -= count
+            self.swept[core].end -= count
+            if self.swept[core].begin < 0:
+                self.swept = []
 
 
 @attrs.frozen
