@@ -17,10 +17,10 @@ from workloads.lowering.cli import main
 from workloads.lowering.emit.builder import Builder
 from workloads.lowering.emit.places import Cell
 from workloads.lowering.generation import lower
-from workloads.lowering.memory import ring_depth
 from workloads.lowering.plan.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.plan.hbm import HbmMap
 from workloads.lowering.plan.machine_view import REFERENCE, matrix_bytes, matrix_cells
+from workloads.lowering.plan.matrix import ring_depth
 from workloads.lowering.plan.rounds import make_rounds
 from workloads.lowering.plan.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
 from workloads.lowering.tables import FIRST_TABLE

@@ -12,20 +12,14 @@ from workloads.lowering.emit.context import Tensors
 from workloads.lowering.expert_plan import check_experts, choose_experts
 from workloads.lowering.head_plans import mix_parts
 from workloads.lowering.layout import Layout
-from workloads.lowering.memory import (
-    Extent,
-    MatrixPlan,
-    cache_rows,
-    place_tensors,
-    plan_matrix,
-    with_pieces,
-)
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.plan.classes import ForwardClass, first_row
 from workloads.lowering.plan.dims import Dims, make_dims
+from workloads.lowering.plan.extent import Extent, cache_rows
 from workloads.lowering.plan.fit import fit_program
 from workloads.lowering.plan.hbm import HbmMap
 from workloads.lowering.plan.machine_view import MachineView
+from workloads.lowering.plan.matrix import MatrixPlan, plan_matrix, with_pieces
 from workloads.lowering.plan.networks import Networks, find_networks
 from workloads.lowering.plan.operators import leading
 from workloads.lowering.plan.rounds import Rounds, make_rounds
@@ -33,6 +27,7 @@ from workloads.lowering.plan.routing import RoutingPlan
 from workloads.lowering.plan.vectors import VectorPlan
 from workloads.lowering.sampling.stability import STABILITY
 from workloads.lowering.tables import Tables, make_tables
+from workloads.lowering.tensors import place_tensors
 from workloads.shape import ModelShape
 
 

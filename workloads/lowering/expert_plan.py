@@ -10,9 +10,9 @@ from workloads.lowering.emit.builder import Builder
 from workloads.lowering.emit.context import Mixture, Tensors
 from workloads.lowering.emit.places import A_EXPERTS, Cell
 from workloads.lowering.emit.weights import Stream
-from workloads.lowering.memory import MatrixPlan
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.plan.dims import Dims
+from workloads.lowering.plan.matrix import MatrixPlan
 from workloads.lowering.plan.networks import Networks, refuse_networks
 from workloads.lowering.plan.recording import read_recording
 from workloads.lowering.plan.rounds import Rounds

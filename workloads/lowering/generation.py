@@ -29,11 +29,11 @@ from workloads.lowering.head_plans import head_plans
 from workloads.lowering.header import make_header
 from workloads.lowering.layers.tiled import make_tiling
 from workloads.lowering.layout import Layout
-from workloads.lowering.memory import layer_sorts
 from workloads.lowering.options import LoweringOptions
 from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import KeysTooLong
 from workloads.lowering.plan.machine_view import MachineView
+from workloads.lowering.plan.matrix import layer_sorts
 from workloads.lowering.plan.stages import HEAD, MIX, POLICY, Plan, layer_stage
 from workloads.lowering.plan.vectors import MASKS
 from workloads.lowering.sampling.draw import emit_variant_constants

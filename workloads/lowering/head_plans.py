@@ -8,10 +8,10 @@ import attrs
 
 from archsim.errors import WorkloadError
 from workloads.lowering.emit.context import Tensors
-from workloads.lowering.memory import layer_sorts
 from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import Dims, ceil_div
 from workloads.lowering.plan.hbm import Tensor
+from workloads.lowering.plan.matrix import layer_sorts
 from workloads.lowering.plan.stages import (
     HEAD,
     MIX,
