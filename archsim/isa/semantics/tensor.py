@@ -44,13 +44,18 @@ def _operand(core: CoreState, call: Call, address: int, rows: int, width: int, h
 def _accumulate(core: CoreState, call: Call, parts: Floats) -> None:
     """Add sums (blocks, rows, columns) one after another to the accumulator's first rows."""
     accumulator, (_, rows, columns) = core.tensors[call.unit], parts.shape
-    sums = accumulator.values
+    sums, rounding = accumulator.values, ROUNDINGS[core.shape.accumulator]
+    exact = parts.dtype == np.float32 and rounding is same
+    if sums is None and exact and rows == core.shape.blen:
+        # Over its first axis numpy adds one after another too.
+        accumulator.values = np.add.reduce(parts, axis=0)
+        return
     if sums is None:
         sums = np.zeros((core.shape.blen, columns), np.float32)
     elif sums.shape[1] != columns:
         core.wrong(call, f"the accumulator holds {sums.shape[1]} columns; expected a drain before one of {columns}")
-    rounding, used = ROUNDINGS[core.shape.accumulator], sums[:rows]
-    if parts.dtype == np.float32 and rounding is same:
+    used = sums[:rows]
+    if exact:
         for part in parts:
             used = used + part
     else:
