@@ -75,7 +75,7 @@ validate-full: $(RUN)
 	$(BIN)/python -m archsim validate all --full
 
 studies: $(RUN)
-	@set -e; for study in tokens "kv --reference" sampling; do $(BIN)/python -m workloads study $$study --prompts 200; done
+	@set -e; for study in tokens kv sampling; do $(BIN)/python -m workloads study $$study --prompts 200; done
 	@set -e; for data in A B C D; do $(BIN)/python -m workloads study kv-synthetic --scenario $$data; done
 
 clean:
