@@ -169,6 +169,12 @@ def _set_scale(front: FrontEnd, decoded: Decoded) -> Wait:
     return None
 
 
+def _set_scale_page(front: FrontEnd, decoded: Decoded) -> Wait:
+    front.scale = front.value(decoded.values[0], decoded) << PAGE_BITS
+    _done(front, decoded)
+    return None
+
+
 def _set_stride(front: FrontEnd, decoded: Decoded) -> Wait:
     front.stride = front.value(decoded.values[0], decoded)
     _done(front, decoded)
@@ -276,6 +282,7 @@ HANDLERS: dict[str, Handler] = {
     "C_SET_ADDR_REG": _set_address,
     "C_SET_ADDR_PAGE": _set_address_page,
     "C_SET_SCALE_REG": _set_scale,
+    "C_SET_SCALE_PAGE": _set_scale_page,
     "C_SET_STRIDE_REG": _set_stride,
     "C_SET_V_MASK_REG": _set_nothing_timed,
     "C_SET_V_LANES": _set_nothing_timed,

@@ -22,7 +22,8 @@ from archsim.isa.operands import Operand, parse_operands
 PREFIX = 0x3F
 """Primary opcode of every archsim extension; a 6-bit function follows it."""
 PAGE_BITS = 12
-"""C_SET_ADDR_PAGE counts in pages of 4 KiB: so bases move by the same amount from layer to layer, also across 4 GiB."""
+"""C_SET_ADDR_PAGE and C_SET_SCALE_PAGE count in pages of 4 KiB: so bases move by the same amount from layer to layer,
+also across 4 GiB."""
 
 UNITS = ("front", "scalar", "vector", "tensor", "kv", "dma", "net")
 
@@ -122,6 +123,7 @@ _EXTENSIONS = [
     ("C_BARRIER", 0x0A, "rs1:gp rs2:gp", "front", "1", "", "front.nothing", "wait until rs2 cores have reached barrier rs1"),
     ("C_WAIT_IDLE", 0x0B, "", "front", "1", "", "front.nothing", "wait until every instruction before it has retired"),
     ("C_SET_ADDR_PAGE", 0x0C, ">rd:a rs1:gp", "front", "1", "", "front.set_address_page", "a = rs1 * 4096, in bytes: bases beyond 4 GiB that move evenly, layer by layer"),
+    ("C_SET_SCALE_PAGE", 0x0D, "rs1:gp", "front", "1", "", "front.set_scale_page", "scale region starts rs1 * 4096 bytes after the base, so that it can lie beyond 4 GiB"),
     ("V_RED_MAX_SEG", 0x10, "rd:gp rs1:gp acc:flag=0", "vector", "4", "rV:rs1:rows wV:rd:stats", "reduce.segment_largest", "packed statistics at Vector[rd]: max of each segment of each row (acc: with the value there)"),
     ("V_RED_SUM_SEG", 0x11, "rd:gp rs1:gp acc:flag=0", "vector", "8", "rV:rs1:rows wV:rd:stats", "reduce.segment_total", "packed statistics at Vector[rd]: sum of each segment of each row (acc: added to the value there)"),
     ("V_SUB_SEG", 0x12, "rd:gp rs1:gp rs2:gp", "vector", "2", "rV:rs1:rows rV:rs2:stats wV:rd:rows", "reduce.segment_subtract", "subtract each segment's statistic"),

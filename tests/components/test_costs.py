@@ -28,6 +28,7 @@ CYCLES = {
     **dict.fromkeys(("S_ADD_INT", "S_ADDI_INT", "S_SUB_INT", "S_MUL_INT", "S_LUI_INT", "S_LD_INT"), 1),
     **dict.fromkeys(("C_SET_ADDR_REG", "C_SET_SCALE_REG", "C_SET_STRIDE_REG", "C_SET_V_MASK_REG"), 1),
     "C_SET_ADDR_PAGE": 1,
+    "C_SET_SCALE_PAGE": 1,
     **dict.fromkeys(("C_SET_V_ROWS", "C_SET_V_LANES", "C_SET_M_TILES", "C_SET_M_FETCH", "C_SET_H_ROWS"), 1),
     **dict.fromkeys(("C_SET_V_SEG", "C_SET_M_ROWS", "C_SET_M_GROUP", "C_BREAK", "C_WAIT_IDLE"), 1),
     "N_WAIT": 1,

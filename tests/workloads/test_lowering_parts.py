@@ -104,9 +104,21 @@ def test_codes_and_scales_never_overlap(tensors: list[tuple[int, int]], total: i
 @given(st.integers(1 << 22, 1 << 28), st.integers(33, 128))
 def test_layers_beyond_the_reach_of_a_scale_offset_are_evenly_spaced(elements: int, layers: int) -> None:
     fmt = FORMATS["mxint4"]
-    hbm = HbmMap(1 << 40, 1 << 20, round_up(fmt.code_bytes(elements), 1 << 20) * layers, "test")
+    hbm = HbmMap(1 << 40, 1 << 20, 1 << 40, "test")  # all codes and their scales do not fit, these do
+    assert hbm.scale_offset == (1 << 32) - (1 << 20)
     bases = hbm.add("weights", fmt, elements, layers).bases
     assert len({after - before for before, after in zip(bases, bases[1:], strict=False)}) == 1
+
+
+@given(st.integers(1 << 22, 1 << 28), st.integers(33, 128))
+def test_a_head_follows_the_layers_a_step_behind_them_where_there_is_room(elements: int, layers: int) -> None:
+    fmt = FORMATS["mxint4"]
+    size = round_up(fmt.code_bytes(elements), 1 << 20)
+    hbm = HbmMap(1 << 40, 1 << 20, size * (layers + 2), "test")
+    stack = hbm.add("weights", fmt, elements, layers)
+    head = hbm.add("lm_head", fmt, 2 * elements, at=stack.following)
+    assert head.base == stack.base + size * layers
+    assert hbm.scale_offset == size * (layers + 2)
 
 
 @given(st.integers(4, 30), st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=5))

@@ -104,6 +104,8 @@ class _Walk:
             self.bases[rd] = (step.operands["rs1"] << 32) + step.operands["rs2"]
         elif step.mnemonic == "C_SET_ADDR_PAGE":
             self.bases[rd] = step.operands["rs1"] << PAGE_BITS
+        elif step.mnemonic == "C_SET_SCALE_PAGE":
+            self.state = {**self.state, "scale": (step.operands["rs1"] << PAGE_BITS,)}
         elif step.mnemonic == "C_PHASE":
             self.phase = step.operands["imm"]
         elif step.mnemonic in STICKY:

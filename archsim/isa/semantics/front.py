@@ -88,6 +88,11 @@ def set_scale(core: CoreState, call: Call) -> None:
     core.sticky = core.sticky._replace(scale=call.arguments[0])
 
 
+def set_scale_page(core: CoreState, call: Call) -> None:
+    """Scales lie this many times 4096 bytes behind the base."""
+    core.sticky = core.sticky._replace(scale=call.arguments[0] << PAGE_BITS)
+
+
 def set_stride(core: CoreState, call: Call) -> None:
     """HBM pitch of strided transfers and of cache rows, in elements."""
     core.sticky = core.sticky._replace(stride=call.arguments[0])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import attrs
 
 from archsim.errors import WorkloadError
-from archsim.isa.opcodes import OPCODES
+from archsim.isa.opcodes import OPCODES, PAGE_BITS
 from archsim.isa.program import Instruction, PhaseInfo, check_value
 
 IMM_BITS = 18
@@ -245,8 +245,11 @@ class Builder:
         self._state("C_SET_STRIDE_REG", elements)
 
     def scale_offset(self, offset: int) -> None:
-        """Bytes from a tensor's codes to its scales."""
-        self._state("C_SET_SCALE_REG", offset)
+        """Bytes from a tensor's codes to its scales; whole pages where a register cannot hold them."""
+        if offset < 1 << 32:
+            self._state("C_SET_SCALE_REG", offset)
+        else:
+            self._state("C_SET_SCALE_PAGE", offset >> PAGE_BITS)
 
     def address(self, register: int, byte_base: int) -> None:
         """Make HBM address register `register` hold a 64-bit byte base."""

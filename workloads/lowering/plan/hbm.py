@@ -44,8 +44,9 @@ class HbmMap:
 
     def __init__(self, capacity: int, align: int, scaled_code_bytes: int, where: str) -> None:
         self.capacity, self.align, self.where = capacity, align, where
-        # Beyond all codes if a 32-bit register can say so; else first-fit finds the holes between scales.
-        self.scale_offset = min(round_up(max(scaled_code_bytes, 1), align), (1 << 32) - align)
+        # Beyond all codes if there is room; else first-fit finds the holes between scales.
+        reach = round_up(max(scaled_code_bytes, 1), align)
+        self.scale_offset = reach if 2 * reach <= capacity else min(reach, (1 << 32) - align)
         self.tensors: list[Tensor] = []
         self._busy: list[tuple[int, int]] = []
 
