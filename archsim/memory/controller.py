@@ -21,8 +21,8 @@ from collections.abc import Iterable
 import attrs
 
 from archsim.errors import ConfigError
-from archsim.memory.channel import RowCounters
 from archsim.memory.commands import CommandState
+from archsim.memory.opening import RowCounters
 from archsim.memory.timing import DramTiming
 
 NEVER = 1 << 60

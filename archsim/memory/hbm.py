@@ -10,9 +10,10 @@ from archsim.errors import ConfigError
 from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
 from archsim.memory.addressmap import AddressMap
-from archsim.memory.channel import RowCounters, RunTimer
+from archsim.memory.channel import RunTimer
 from archsim.memory.delays import make_delays
 from archsim.memory.lanes import LaneSet
+from archsim.memory.opening import RowCounters
 from archsim.memory.pagelevel import PageSet, make_page_set
 from archsim.memory.refresh import Refresh, Spread, make_refresh, make_spread
 from archsim.memory.rowbus import RowBuses

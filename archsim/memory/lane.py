@@ -30,7 +30,8 @@ class BusState:
 class Lane(BusState):
     """State of identically timed channels: absolute ps, and open rows by bank (index: bank x groups + group).
 
-    `release` is the earliest precharge by bank; `act_free` is the activate-rate server; `siblings` says how
+    `release` is the earliest precharge by bank; `act_free` is the activate-rate server, `act_order` when the
+    next activate of a long run may come; `siblings` says how
     many channels of a row bus move together in this lane. `epoch` counts refreshes met, and in elapsed time
     none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that the bus idled while
     a page was opened, which short later runs may use. `busy_ps` is data time per channel since the channel
@@ -42,6 +43,7 @@ class Lane(BusState):
     rows: list[int]
     release: list[int]
     act_free: int = 0
+    act_order: int = 0
     epoch: int = 0
     quiet_from: int = 0
     quiet_to: int = 0
@@ -58,6 +60,7 @@ class Lane(BusState):
             visitor.time(start)
             visitor.time(end)
         visitor.time(self.act_free)
+        visitor.time(self.act_order)
         visitor.state(tuple([max(time - now, 0) for time in self.release]), tuple([row < 0 for row in self.rows]))
         self.rows = [row if row < 0 else visitor.affine(row) for row in self.rows]
         self.busy_ps = visitor.count(self.busy_ps)
@@ -77,6 +80,7 @@ class Lane(BusState):
         self.turn_ps = max(self.turn_ps, other.turn_ps)
         self.mixable = max(self.mixable, other.mixable)
         self.act_free = max(self.act_free, other.act_free)
+        self.act_order = max(self.act_order, other.act_order)
         self.release = [max(a, b) for a, b in zip(self.release, other.release, strict=True)]
         self.holes = [hole for hole in self.holes if hole in other.holes]
 
@@ -86,7 +90,7 @@ class Lane(BusState):
         holes = tuple([hole for hole in self.holes if hole[1] > at])
         bus = (0, False, 0, 0) if idle else (self.bus_free, self.write, self.turn_ps, self.mixable)
         release = tuple([t if t > at else 0 for t in self.release])
-        return bus, holes, max(self.act_free, at), self.epoch, tuple(self.rows), release
+        return bus, holes, max(self.act_free, at), max(self.act_order, at), self.epoch, tuple(self.rows), release
 
 
 WHOLE_BURSTS = 4
@@ -106,9 +110,9 @@ def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool)
     turn per batch. With Ramulator's buffers that gives its 2:1 and 1:1 mixes within 2 %.
     """
     free = lane.bus_free
+    if lane.mixable:
+        lane.mixable = min(lane.mixable, (free - at) // delays.burst) if at < free else 0
     if not write:
-        if at >= free:
-            lane.mixable = 0
         lane.mixable = min(lane.mixable + bursts, MAX_BACKLOG)
         if lane.write:
             free += lane.turn_ps

@@ -18,6 +18,10 @@ NEAR_SHIFT = 3
 A small transfer in a few channels sets them back for good under a backlog. Without this each such
 transfer would leave one more group of channels to be timed by itself; with it a long transfer ends at most 1/8 later.
 """
+DEEP_PAGES = 32
+"""They do so only behind a backlog of this many conflicts: channels that part are often in the same pages in another
+order, so that a run behind them may find a page late in all that is late in none, at the cost of one conflict.
+"""
 
 
 @attrs.define(eq=False)
@@ -67,7 +71,7 @@ class LaneSet:
                 shares.setdefault((times[0], times[1], times[2]), []).extend(members)
         if len(touched) > 1:
             self._merge(at, touched)
-            self._join_near(touched, self.timer.data_ps(min([key[0] for key in shares])) >> NEAR_SHIFT)
+            self._join_near(at, touched, self.timer.data_ps(min([key[0] for key in shares])) >> NEAR_SHIFT)
         found = [Share(tuple(sorted(members)), *key) for key, members in shares.items()]
         return sorted(found, key=lambda share: share.channels)
 
@@ -132,11 +136,12 @@ class LaneSet:
             if home is not lane:
                 self._unite(home, lane)
 
-    def _join_near(self, touched: Sequence[Lane], slack_ps: int) -> None:
-        """Unite lanes with the same rows open whose data end within `slack_ps` of each other."""
-        homes: list[Lane] = []
+    def _join_near(self, at: int, touched: Sequence[Lane], slack_ps: int) -> None:
+        """Unite lanes with the same rows open whose data end within `slack_ps` of each other, far enough from `at`."""
+        delays, homes = self.timer.delays, list[Lane]()
+        deep = at + DEEP_PAGES * (delays.precharge + delays.read_open)
         for lane in touched:
-            if lane not in self.lanes:
+            if lane.bus_free < deep or lane not in self.lanes:
                 continue
             for home in homes:
                 if abs(home.bus_free - lane.bus_free) <= slack_ps and home.joins(lane):

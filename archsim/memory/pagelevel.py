@@ -18,9 +18,9 @@ import attrs
 
 from archsim.kernel.transfer import Share
 from archsim.memory.addressmap import AddressMap, ChannelRuns
-from archsim.memory.channel import RowCounters
 from archsim.memory.delays import Delays, make_delays
 from archsim.memory.lane import BusState, bus_ready
+from archsim.memory.opening import RowCounters
 from archsim.memory.refresh import Refresh
 from archsim.memory.timing import DramTiming
 
@@ -123,7 +123,7 @@ class PageChannel(BusState):
     def _open(self, pages: Iterable[Page], at: int, bus: int, write: bool) -> list[tuple[int, int, Page]]:
         """(earliest data, until when the row must stay open, page) of the pages of a row set, in that order.
 
-        Books the activates: of the banks that can be precharged first, first.
+        Books the activates: of the banks that can be activated first, first.
         """
         delays = self.delays
         hit = at + (delays.write_column if write else delays.read_column)
@@ -139,9 +139,9 @@ class PageChannel(BusState):
                 opened.append((hit, released, page))
             else:
                 self.counters.row_conflicts += 1
-                closed.append((max(at, released), True, page))
+                closed.append((max(at, released) + delays.precharge, True, page))
         for ready, conflict, page in sorted(closed, key=itemgetter(0)):
-            act = self._activate(page, self._precharge(ready) if conflict else ready)
+            act = self._activate(page, self._precharge(ready - delays.precharge) if conflict else ready)
             opened.append((act + (delays.write_open if write else delays.read_open), act + delays.row_active, page))
         return sorted(opened, key=itemgetter(0))
 

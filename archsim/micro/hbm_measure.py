@@ -6,8 +6,8 @@ import random
 
 import attrs
 
-from archsim.memory.channel import RowCounters
 from archsim.memory.controller import Burst, Controller
+from archsim.memory.opening import RowCounters
 from archsim.memory.timing import DramTiming
 from archsim.micro.hbm_traffic import PATTERNS, FrontEnd, anywhere, make_geometry, make_stream
 from archsim.validate import BadValue, at_least, one_of, positive

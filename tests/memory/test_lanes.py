@@ -40,9 +40,9 @@ def test_shares_without_booking() -> None:
 
 def test_split_and_merge() -> None:
     mem = wide()
-    mem.access(0, [(0, 3 * 128)], write=False)
+    mem.access(0, [(stripe * STRIPE, 3 * 128) for stripe in range(4)], write=False)
     assert lanes(mem) == 2
-    # Three channels must close a row first (tRP); after this, the open rows of all are equal again.
+    # Three channels must close four rows first (tRP); after this, the open rows of all are equal again.
     early, late = mem.access(10**6, [(1 << 20, 128 * STRIPE)], write=False)
     assert (early.channels, late.channels) == ((0, 1, 2), tuple(range(3, 16)))
     assert early.first_ps - late.first_ps == 12 * 1250
@@ -50,7 +50,7 @@ def test_split_and_merge() -> None:
     assert share.channels == tuple(range(16))
     assert lanes(mem) == 1
     busy = mem.busy_ps()
-    assert busy[2] - busy[3] == 4 * 2 * 1250
+    assert busy[2] - busy[3] == 4 * 4 * 2 * 1250
     assert len(set(busy[:3])) == len(set(busy[3:])) == 1
 
 
