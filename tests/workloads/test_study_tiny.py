@@ -11,7 +11,7 @@ import pytest
 
 import archsim
 from workloads.__main__ import main as command_line
-from workloads.study import tiny_kv
+from workloads.study import tiny, tiny_kv
 from workloads.study.jobs import in_order
 from workloads.study.kv import study as synthetic_study
 from workloads.study.methods import STUDIED
@@ -129,8 +129,10 @@ def test_results_keep_the_order_of_their_tasks() -> None:
 
 
 def test_processes_change_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every study that takes --jobs, in this process and in three; fewer schemes and formats, to be quick."""
+    """Every study that takes --jobs, in this process and in three; of schemes, caches and formats one, to be quick."""
     monkeypatch.setattr(tiny_kv, "METHODS", {"rtn": tiny_kv.METHODS["rtn"]})
+    for module in (tiny, tiny_kv):
+        monkeypatch.setattr(module, "CACHES", ("dual",))
     for name in set(CHECKED) - {"fp32"}:
         monkeypatch.delitem(CHECKED, name)
     methods = {"rtn": STUDIED["rtn"]}
