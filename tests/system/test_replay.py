@@ -287,6 +287,17 @@ def test_blocks_that_are_nearly_alike_are_skipped() -> None:
     assert all(loop.nearly == 0 for loop in collect(exact).loops)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["dart-2048", "quad-mesh"])
+@pytest.mark.parametrize("cache", ["none", "prefix", "dual"])
+def test_whole_generations_take_as_long_with_refresh_in_windows(preset: str, cache: str) -> None:
+    params = load_machine(preset)
+    schedule = build_schedule("llada", cache=cache, prompt=128, gen=192, block=32, steps=24)
+    made = lower(load_model("llada-8b").shrunk(layers=3), schedule, view_of(params))
+    windows, spread = (collect_run(made, params, settings) for settings in (None, ReplaySettings(forgiven=3000)))
+    assert abs(spread - windows) * 1000 <= windows
+
+
 def collect_run(made: Program, params: MachineParams, settings: ReplaySettings | None) -> int:
     machine = build(made, params, replay=settings)
     machine.sim.run()
