@@ -83,6 +83,7 @@ class PageOpener:
         chunk_shift, set_shift, bank_shift, group_shift, _ = self._geometry
         slot, gap = self._activate_slot(lane, at, whole)
         windows, offset = whole and self.refresh.interval_ps > 0, self.refresh.offset_ps
+        release, active = lane.release, self.delays.row_active
         chunk, last_chunk, banks = local >> chunk_shift, end >> chunk_shift, self.map.banks
         skip = ((local & (self.map.interleave - 1)) >> self._burst_shift) * self.delays.burst
         hit, left, first, pages, opened, conflicts = at + column, data, -1, 0, 0, 0
@@ -96,14 +97,15 @@ class PageOpener:
             pages += len(turns) + len(closed)
             if closed:
                 opened += len(closed)
-                conflicts += sum([page[2] for page in closed])
                 # Banks that can be activated first are, and pages that are open first have the bus first.
-                for ready, k, _, bank, size in sorted(closed):
+                closed.sort()
+                for ready, k, conflict, bank, size in closed:
+                    conflicts += conflict
                     act = ready if ready > slot else slot
                     if windows:
                         act = self._clear_of_refresh(act)
                     slot = act + gap if whole else slot + gap
-                    turns.append((act + open_ps, k, act + self.delays.row_active, bank, size))
+                    turns.append((act + open_ps, k, act + active, bank, size))
                 turns.sort()
             for ready, _, held, bank, size in turns:
                 start = ready if ready > bus else bus
@@ -112,7 +114,8 @@ class PageOpener:
                     start, bus = self._around_refresh(lane, start, size)
                 first = start if first < 0 else first
                 lane.rows[bank] = row
-                lane.release[bank] = max(bus + after, held)
+                done = bus + after
+                release[bank] = done if done > held else held
         if whole and opened:
             lane.act_order = slot
         self._count(lane, at, pages, opened, conflicts, data)
@@ -135,13 +138,15 @@ class PageOpener:
         it can be activated, its number, whether another row is open, bank, ps of data).
         """
         _, _, _, group_shift, groups = self._geometry
-        rows, release, precharge = lane.rows, lane.release, self.delays.precharge
+        rows, release, precharge, chunk_ps = lane.rows, lane.release, self.delays.precharge, self._chunk_ps
         turns: list[_Page] = []
         closed: list[_Page] = []
         for k in range(chunks if chunks < groups else groups):
             bank = base + ((chunk + k) & (groups - 1))
             held, old = release[bank], rows[bank]
-            size = min(((chunks + groups - 1 - k) >> group_shift) * self._chunk_ps - skip, left)
+            size = ((chunks + groups - 1 - k) >> group_shift) * chunk_ps - skip
+            if size > left:
+                size = left
             left -= size
             skip = 0
             if old == row:
