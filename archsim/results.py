@@ -89,7 +89,7 @@ class LinkRecord:
 class LoopRecord:
     """Iterations of all loops at one nesting level (1: outermost) that replay watched, and how many it skipped.
 
-    `nearly` of those skipped repeat one whose time differed by at most 0.01 % from the time of the one before.
+    `nearly` of those skipped repeat one whose time differed by at most 0.067 % from the time of the one before.
     """
 
     level: int

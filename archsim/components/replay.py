@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
     from archsim.kernel.simulation import Simulation
 
-TOLERANCE = 10_000
-"""Where refresh is spread evenly anyway, repetitions from equal states may differ by this part of their time."""
+TOLERANCE = 1_500
+"""Where refresh is spread evenly anyway, repetitions from equal states may differ by one in so many of their time."""
 MAX_LAG = 8
 """Iterations that may make up one repetition: the memory's clock and the core's need not be in step at every
 iteration, only after a few."""

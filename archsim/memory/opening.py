@@ -81,7 +81,8 @@ class PageOpener:
         """
         column, open_ps, after = self._write if write else self._read
         chunk_shift, set_shift, bank_shift, group_shift, _ = self._geometry
-        slot, gap = self._activate_slot(lane, at, whole)
+        buses_free = self.row_buses.free(lane.channels)
+        slot, gap = self._activate_slot(lane, max(at, buses_free), whole)
         windows, offset = whole and self.refresh.interval_ps > 0, self.refresh.offset_ps
         release, active = lane.release, self.delays.row_active
         chunk, last_chunk, banks = local >> chunk_shift, end >> chunk_shift, self.map.banks
@@ -118,13 +119,13 @@ class PageOpener:
                 release[bank] = done if done > held else held
         if whole and opened:
             lane.act_order = slot
-        self._count(lane, at, pages, opened, conflicts, data)
+        self._count(lane, at, buses_free, pages, opened, conflicts, data)
         return first, bus
 
     def _activate_slot(self, lane: Lane, at: int, whole: bool) -> tuple[int, int]:
-        """(when the first activate of a run may come, distance of activates)."""
+        """(when the first activate of a run may come, distance of activates); row buses are free at `at`."""
         delays = self.delays
-        slot = max(at, lane.act_free, self.row_buses.free(lane.channels))
+        slot = max(at, lane.act_free)
         if whole:
             return max(slot, lane.act_order), max(delays.activate_gap, lane.siblings * delays.row_bus_miss)
         return slot, max(delays.activate_gap, lane.siblings * delays.row_bus_conflict)
@@ -173,7 +174,7 @@ class PageOpener:
                 self.counters.row_misses += (lane.epoch - epoch) * len(lane.channels)
         return start, end
 
-    def _count(self, lane: Lane, at: int, pages: int, opened: int, conflicts: int, data: int) -> None:
+    def _count(self, lane: Lane, at: int, buses_free: int, pages: int, opened: int, conflicts: int, data: int) -> None:
         """Add to the counters; charge the activates to the channel's rate and to the shared row bus."""
         channels, counters, delays = lane.channels, self.counters, self.delays
         width = len(channels)
@@ -186,7 +187,7 @@ class PageOpener:
         act_ps = delays.activate_gap
         row_ps = lane.siblings * (delays.row_bus_conflict if conflicts else delays.row_bus_miss)
         lane.act_free = self._after(lane, max(at, lane.act_free), max(act_ps, opened * act_ps - data))
-        until = self._after(lane, max(at, self.row_buses.free(channels)), max(row_ps, opened * row_ps - data))
+        until = self._after(lane, max(at, buses_free), max(row_ps, opened * row_ps - data))
         self.row_buses.hold(channels, until, everyone=width == self.map.channels)
 
     def _after(self, lane: Lane, start: int, need: int) -> int:

@@ -73,7 +73,7 @@ def _head(result: RunResult) -> list[str]:
         loops = [f"{loop.replayed:,} of {loop.iterations:,} at level {loop.level}" for loop in result.loops]
         lines.append(f"         loop iterations skipped: {', '.join(loops)}")
         if nearly:
-            lines.append(f"         {nearly:,} of them: equal states, but times that differ by up to 0.01 %")
+            lines.append(f"         {nearly:,} of them: equal states, but times that differ by up to 0.067 %")
     lines.append(_tokens(result))
     return [*lines, *_bound(result)]
 

@@ -93,7 +93,7 @@ def test_repetition_that_is_not_exact_is_said() -> None:
     text = render(sample(replayed_ps=1_500_000_000, loops=loops))
     assert "replay   50.0 % of the time skipped as repetition; refresh spread evenly\n" in text
     assert "loop iterations skipped: 3 of 8 at level 1, 80 of 90 at level 2\n" in text
-    assert "3 of them: equal states, but times that differ by up to 0.01 %\n" in text
+    assert "3 of them: equal states, but times that differ by up to 0.067 %\n" in text
 
 
 def test_the_unit_that_does_most_of_its_kind_is_named() -> None:
