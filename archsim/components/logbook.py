@@ -47,14 +47,13 @@ class LogBook:
         Where the iterations of a repetition touch alike, each is taken by itself. No core's log is written anew
         before its entry `floor`.
         """
-        swept: list[Swept] = []
+        watch.swept = []
         for log, front, low, old, new in zip(self.logs, self.fronts, floor, seen.earlier, seen.last, strict=True):
             take_effect(front, old, new, times)
             one, count = single(old, new, seen.lag)
-            swept.append(Swept.behind(log, low, *one, times * count))
-        for log, each in zip(self.logs, swept, strict=True):
-            each.write(log)
-        watch.swept = swept
+            swept = Swept.behind(log, low, *one, times * count)
+            swept.write(log)
+            watch.swept.append(swept)
 
     def loop_ended(self, watch: LoopWatch) -> None:
         """Write the iterations since the last skip with those of it, as far as they touched alike."""
