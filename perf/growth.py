@@ -33,7 +33,7 @@ AXES: dict[str, tuple[list[Any], str]] = {
     "batch": ([1, 2, 4, 8], "linear: attention and KV stores are by sequence"),
     "blocks": ([2, 4, 8, 16, 32], "flat after a few: blocks end in equal states, and nearly alike ones are skipped"),
     "channels": ([16, 32, 64], "flat: channels in the same state are timed together"),
-    "cores": ([1, 4], "more than linear: cores share channels and links, and take ten layers to fall into step"),
+    "cores": ([1, 4], "more than linear: cores share channels and links, and take up to ten layers to fall into step"),
 }
 """Values of each figure, the base case's among them, and the law with its reason."""
 
@@ -135,6 +135,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="folder for growth.md and growth.svg (needs matplotlib)")
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
     options = parser.parse_args()
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
     found = []
     for row in rows(options.axes):
         found.append(row)
