@@ -33,8 +33,7 @@ class Known:
     @classmethod
     def of(cls, seen: Repetition) -> Known:
         """What that repetition has shown."""
-        step_ps = seen.end.elapsed_ps - seen.start.elapsed_ps
-        return cls(seen.lag, seen.end.recorder.key, seen.moves, seen.totals, step_ps, seen.earlier, seen.last)
+        return cls(seen.lag, seen.end.recorder.key, seen.moves, seen.totals, seen.step_ps, seen.earlier, seen.last)
 
     def before(self, logs: Logs) -> Logs | None:
         """What the iteration before the one of `logs` would have touched; None where it is not the same work."""

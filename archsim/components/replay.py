@@ -117,17 +117,26 @@ class Replayer:
         """The last `lag` iterations, if they did what as many before them did."""
         if start.recorder.key != end.recorder.key or not start.recorder.comparable(first.recorder):
             return None
-        before, moved = start.recorder.since(first.recorder), end.recorder.since(start.recorder)
-        exact = before == moved
-        if not exact and not (before[0] == moved[0] and self._nearly(start.elapsed_ps - first.elapsed_ps, start, end)):
+        before_ps = start.elapsed_ps - first.elapsed_ps
+        found = self._again(*start.recorder.since(first.recorder), before_ps, start, end)
+        if found is None:
             return None
+        moves, totals, exact = found
         logs = self.book.between(first, start), self.book.between(start, end)
-        return Repetition(lag, start, end, *moved, *logs, exact)
+        return Repetition(lag, start, end, moves, totals, *logs, exact)
 
-    def _nearly(self, before_ps: int, start: Snapshot, end: Snapshot) -> bool:
-        """Whether what lies between the two is long, and took nearly the time of what came before."""
-        step_ps = end.elapsed_ps - start.elapsed_ps
-        return self._forgiving(start, end) and abs(step_ps - before_ps) * TOLERANCE <= step_ps
+    def _again(
+        self, moves: list[int], totals: list[int], before_ps: int, start: Snapshot, end: Snapshot
+    ) -> tuple[list[int], list[int], bool] | None:
+        """What addresses and totals moved by from `start` to `end`, and whether just as they did before.
+
+        None where they did otherwise, or more than is forgiven: totals may differ where the way is long and took nearly
+        the time of before.
+        """
+        moved, counted = end.recorder.since(start.recorder)
+        exact, step_ps = (moved, counted) == (moves, totals), end.elapsed_ps - start.elapsed_ps
+        near = self._forgiving(start, end) and abs(step_ps - before_ps) * TOLERANCE <= step_ps
+        return (moved, counted, exact) if exact or (near and moved == moves) else None
 
     def _forgiving(self, start: Snapshot, end: Snapshot) -> bool:
         """Whether what lies between the two is long enough for differences to be forgiven."""
@@ -141,15 +150,15 @@ class Replayer:
         start, end = watch.snapshots[-1 - known.lag], watch.snapshots[-1]
         if not start.recorder.key == end.recorder.key == known.key:
             return False
-        moved = end.recorder.since(start.recorder)
-        exact = moved == (known.moves, known.totals)
-        if not exact and not (moved[0] == known.moves and self._nearly(known.step_ps, start, end)):
+        found = self._again(known.moves, known.totals, known.step_ps, start, end)
+        if found is None:
             return False
+        moves, totals, exact = found
         last = self.book.between(start, end)
         earlier = known.before(last)
         if earlier is None:
             return False
-        return self._skip(front, watch, Repetition(known.lag, start, end, *moved, earlier, last, exact))
+        return self._skip(front, watch, Repetition(known.lag, start, end, moves, totals, earlier, last, exact))
 
     def _snapshot(self) -> Snapshot:
         recorder = Recorder(self.sim.now)
@@ -182,8 +191,7 @@ class Replayer:
         times = self._times(front, seen, evenness)
         if not times:
             return False
-        step_ps = end.elapsed_ps - start.elapsed_ps
-        before = front.instructions
+        step_ps, before = seen.step_ps, front.instructions
         ends = [other.snapshots[-1].log_at for other in self.watches[:-1] if other.snapshots]
         self.book.skip(watch, seen, times, [max(at) for at in zip(*ends, strict=True)] or [0] * len(self.book.fronts))
         self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))

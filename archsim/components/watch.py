@@ -61,6 +61,11 @@ class Repetition:
     exact: bool
     """Whether totals moved by the same amounts before."""
 
+    @property
+    def step_ps(self) -> int:
+        """Time they took."""
+        return self.end.elapsed_ps - self.start.elapsed_ps
+
 
 @attrs.define(eq=False)
 class LoopShare:
