@@ -7,6 +7,8 @@ and a zero point, FP16 both. Only storage is modelled here, not values.
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from archsim.errors import ConfigError, TraceError
@@ -41,6 +43,12 @@ class Format:
     def scale_bytes(self, elements: int) -> int:
         """Bytes of the shared scales, 0 where the format has none."""
         return -(-elements // self.block) * self.scale_size if self.block else 0
+
+    def elements_in(self, nbytes: int) -> int:
+        """Fewest elements whose codes, and whose scales, are whole multiples of `nbytes`."""
+        codes = math.lcm(8 * nbytes, self.bits) // self.bits
+        scales = math.lcm(nbytes, self.scale_size) // self.scale_size * self.block if self.block else 1
+        return math.lcm(codes, scales)
 
     def total_bytes(self, elements: int) -> int:
         """Bytes of codes and scales together."""

@@ -133,6 +133,7 @@ def another(made: Machine) -> Operation:
 
 
 CHANGES: dict[tuple[str, str], Callable[[Any, Machine], Any]] = {
+    ("RowBuses", "own"): lambda old, m: {**old, 0: m.sim.now + LATER_PS},
     ("Lane", "holes"): lambda old, m: [*old, (m.sim.now, m.sim.now + LATER_PS)],
     ("FrontEnd", "receipts"): lambda old, m: [*old, m.sim.now + LATER_PS],
     ("FrontEnd", "producers"): lambda old, m: [*old[:-1], another(m)],

@@ -9,7 +9,7 @@ from workloads.shape import ModelShape
 SMALL = MachineView(
     name="small", cores=1, mlen=256, blen=16, hlen=32, vlen=256, matrix_cells=matrix_cells(1 << 20),
     vector_vectors=4096, fp_words=1024, int_words=8192, kv_slots=256, hbm_bytes=1 << 30, channels=2,
-    layer_stride_bytes=1 << 14,
+    layer_stride_bytes=1 << 14, stripe_bytes=1 << 9,
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import pytest
 from hypothesis import given
@@ -121,9 +123,13 @@ def test_a_head_follows_the_layers_a_step_behind_them_where_there_is_room(elemen
     assert hbm.scale_offset == size * (layers + 2)
 
 
-@given(st.integers(4, 30), st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=5))
-def test_a_ring_holds_every_tile_when_it_is_used(depth: int, shapes: list[tuple[int, int]]) -> None:
-    stage = Stage("layer", tuple(Gemm(f"g{i}", n, k, 64) for i, (n, k) in enumerate(shapes)))
+@given(
+    st.integers(4, 60),
+    st.sampled_from((1, 2, 4)),
+    st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=5),
+)
+def test_a_ring_holds_every_tile_when_it_is_used(depth: int, even: int, shapes: list[tuple[int, int]]) -> None:
+    stage = Stage("layer", tuple(Gemm(f"g{i}", n, k, 64, even) for i, (n, k) in enumerate(shapes)))
     if stage.tiles < depth:
         return
     plan = Plan(stage, depth, stage)
@@ -132,13 +138,38 @@ def test_a_ring_holds_every_tile_when_it_is_used(depth: int, shapes: list[tuple[
         expected = iter(range(0, stage.elements, 64))
         for _, uses in plan.uses():
             for use in uses:
-                assert [ring[s + i] for s, n in use.reads for i in range(n)] == [
-                    next(expected) for _, n in use.reads for _ in range(n)
+                runs = [run for reads in use.reads for run in reads]
+                assert [ring[s + i] for s, n in runs for i in range(n)] == [
+                    next(expected) for _, n in runs for _ in range(n)
                 ]
                 for fetch in use.fetches:
                     ring |= {fetch.slot + i: fetch.offset + i * 64 for i in range(fetch.count)}
         for fetch in plan.tail():
             ring |= {fetch.slot + i: fetch.offset + i * 64 for i in range(fetch.count)}
+
+
+@given(st.integers(1, 16), st.sampled_from((1, 2, 3, 4, 6)), st.sampled_from((1, 2, 4, 8)))
+def test_what_is_fetched_together_lies_on_all_channels_alike(groups: int, k_tiles: int, even: int) -> None:
+    depth = 8 * math.lcm(k_tiles, even)
+    group = even // math.gcd(even, k_tiles)
+    stage = Stage("layer", (Gemm("g", groups * group, k_tiles, 64, even),))
+    plan = Plan(stage, depth, stage)
+    for _, uses in plan.uses():
+        assert len(uses) == groups
+        for use in uses:
+            assert all(fetch.count % even == fetch.offset // 64 % even == 0 for fetch in use.fetches)
+
+
+def test_a_mesh_reads_weights_from_all_channels_alike() -> None:
+    """A tile of 1024 x 64 codes has 2 KiB of scales, a quarter of a stripe; the O projection's n-tiles are one tile."""
+    view = attrs.evolve(REFERENCE, cores=4, mlen=1024, vlen=1024, blen=64)
+    dims = attrs.evolve(make_dims(load_model("llada-8b"), view), stripe_elements=FORMATS["mxint4"].elements_in(8192))
+    stage = layer_stage(dims)
+    depth = ring_depth((stage, head_stage(dims)), 108, "test")
+    assert stage.even == 4
+    assert depth % 4 == 0
+    fetches = [fetch for _, uses in Plan(stage, depth).uses() for use in uses for fetch in use.fetches]
+    assert all(fetch.count % 4 == fetch.offset % (4 * view.tile_elements) == 0 for fetch in fetches)
 
 
 def test_the_reference_ring_leaves_no_slot_idle() -> None:

@@ -85,6 +85,7 @@ def make_blueprint(
     dims = attrs.evolve(
         make_dims(model, view), weight_share=_weight_share(kinds, options), leading=leading(kinds),
         shared_rows=options.kv_format.block if options.kv_format.asymmetric else 1,
+        stripe_elements=options.weight_format.elements_in(view.stripe_bytes),
     )  # fmt: skip
     if pieces:
         dims = with_pieces(dims, options, kinds)

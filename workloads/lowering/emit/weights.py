@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import attrs
 
 from archsim.isa.formats import Format
-from workloads.lowering.emit.builder import Builder, Count, Word
+from workloads.lowering.emit.builder import POOL, Builder, Count, Word
 from workloads.lowering.plan.dims import Dims
 from workloads.lowering.plan.stages import Fetch, Gemm, Plan, Use
 
-GEMM_REGISTERS = 7
+GEMM_REGISTERS = 9
 """Most registers that a matrix takes, loops included."""
 
 
@@ -32,6 +32,22 @@ class Rows:
         """Rows of every row tile."""
         sizes: list[Count] = [min(blen, self.rows - start) for start in range(0, self.rows, blen)]
         return sizes if self.last is None else [*sizes[:-1], self.last]
+
+
+@attrs.frozen
+class Walk:
+    """Registers of a loop over n-tiles, `group` of which are fetched together; `offset` is 0 where nothing is."""
+
+    group: int
+    slot: int
+    """Slot of the n-tile at hand."""
+    slot_step: int
+    first: int = 0
+    """Slot of the first one of its group."""
+    group_step: int = 0
+    offset: int = 0
+    """Element that is fetched next."""
+    offset_step: int = 0
 
 
 class Stream:
@@ -100,13 +116,14 @@ class Stream:
         gemm, uses = next(self._queue)
         if gemm.name != name:
             raise AssertionError(f"matrix {gemm.name} is next in the stream, not {name}")
-        done = 0
+        done, out = 0, target * self.dims.view.vlen
         while done < len(uses):
-            count = 1
-            while done + count < len(uses) and uses[done + count].follows(uses[done], count):
+            use, count = uses[done], 1
+            while done + count < len(uses) and uses[done + count].follows(use, count):
                 count += 1
-            self._segment(gemm, uses[done], count, source, target * self.dims.view.vlen + done * self.dims.view.blen)
+            self._segment(gemm, use, count, source, out)
             done += count
+            out += count * len(use.reads) * self.dims.view.blen
 
     def _segment(self, gemm: Gemm, use: Use, count: int, source: Rows, out: int) -> None:
         b, view = self.b, self.dims.view
@@ -116,7 +133,7 @@ class Stream:
         if fetch is not None:
             self._reach(fetch)
             b.m_fetch(fetch.count, fetch.elements)
-        if len(use.reads) == 1:
+        if use.contiguous:
             b.m_tiles(gemm.k_tiles, source.pitch)
         if len(set(sizes)) == 1:
             b.m_rows(sizes[0])
@@ -154,13 +171,17 @@ class Stream:
         return self._base + slot * self.tile_cells
 
     def _single(self, use: Use, source: Rows, out: int) -> None:
-        """One n-tile by itself; its tiles may lie on both ends of the ring."""
+        """N-tiles by themselves; the tiles of each may lie on both ends of the ring."""
+        for index, runs in enumerate(use.reads):
+            self._alone(runs, source, out + index * self.dims.view.blen)
+
+    def _alone(self, runs: tuple[tuple[int, int], ...], source: Rows, out: int) -> None:
         b, view = self.b, self.dims.view
         sizes = source.row_tiles(view.blen)
         for index, rows in enumerate(sizes):
             b.m_rows(rows)
             vector, done = source.base + index * view.blen, 0
-            for slot, tiles in use.reads:
+            for slot, tiles in runs:
                 b.m_tiles(tiles, source.pitch)
                 address = (vector + done * source.pitch) * view.vlen
                 b.emit("M_MM", b.const(self._cell(slot)), b.const(address))
@@ -173,7 +194,7 @@ class Stream:
         sizes = source.row_tiles(view.blen)
         step = view.blen * view.vlen
         with ExitStack() as stack:
-            slot, offset, slot_step, offset_step = self._walkers(stack, use, fetch)
+            walk = self._walk(stack, use, fetch)
             pairs = [
                 (
                     stack.enter_context(b.reg(source.base * view.vlen + index * step)),
@@ -182,40 +203,47 @@ class Stream:
                 for index in range(len(sizes))
             ]
             stack.enter_context(b.loop(count))
-            for (x, y), rows in zip(pairs, sizes, strict=True):
-                if len(set(sizes)) > 1:
-                    b.m_rows(rows)
-                b.emit("M_MM", slot, x)
-                b.emit("M_MM_WO", y, 0, 0)
-            self._next(slot, offset, slot_step, offset_step)
-            for _, y in pairs:
-                b.emit("S_ADDI_INT", y, y, view.blen)
+            for index in range(len(use.reads)):
+                for (x, y), rows in zip(pairs, sizes, strict=True):
+                    if len(set(sizes)) > 1:
+                        b.m_rows(rows)
+                    b.emit("M_MM", walk.slot, x)
+                    b.emit("M_MM_WO", y, 0, 0)
+                self._next(walk, index)
+                for _, y in pairs:
+                    b.emit("S_ADDI_INT", y, y, view.blen)
 
-    def _walkers(self, stack: ExitStack, use: Use, fetch: Fetch | None) -> tuple[int, int, int, int]:
-        """Registers with slot and offset of the first n-tile, and with what takes them to the next one.
-
-        Those of offsets are 0 where nothing is fetched.
-        """
-        b = self.b
-        slot_step = use.reads[0][1] * self.tile_cells
-        slot = stack.enter_context(b.reg(self._cell(use.reads[0][0])))
+    def _walk(self, stack: ExitStack, use: Use, fetch: Fetch | None) -> Walk:
+        """Set the registers of a loop over n-tiles."""
+        b, group = self.b, len(use.reads)
+        slot_step = use.reads[0][0][1] * self.tile_cells
+        slot = stack.enter_context(b.reg(self._cell(use.reads[0][0][0])))
         if fetch is None:
-            return slot, 0, stack.enter_context(b.borrow(slot_step)), 0
-        offset_step = fetch.count * fetch.elements
+            return Walk(group, slot, stack.enter_context(b.borrow(slot_step)))
         offset = stack.enter_context(b.reg(fetch.offset))
         if self._origin is not None:
             self._origin(offset, fetch.next_stage)
-        first = stack.enter_context(b.borrow(slot_step))
-        second = first if slot_step == offset_step else stack.enter_context(b.borrow(offset_step))
-        return slot, offset, first, second
+        held: dict[int, int] = {}
+        for step in (slot_step, group * slot_step, fetch.count * fetch.elements):
+            if step not in held:
+                held[step] = stack.enter_context(b.borrow(step) if len(held) < len(POOL) - 1 else b.reg(step))
+        first = slot if group == 1 else stack.enter_context(b.reg())
+        return Walk(
+            group, slot, held[slot_step], first, held[group * slot_step], offset, held[fetch.count * fetch.elements]
+        )
 
-    def _next(self, slot: int, offset: int, slot_step: int, offset_step: int) -> None:
-        b = self.b
-        if offset:
-            b.emit("H_PREFETCH_M", slot, offset, self._a, 0, 0)
-        b.emit("S_ADD_INT", slot, slot, slot_step)
-        if offset:
-            b.emit("S_ADD_INT", offset, offset, offset_step)
+    def _next(self, walk: Walk, index: int) -> None:
+        """Go on to the next n-tile, and fetch behind the last one of a group."""
+        b, last = self.b, index == walk.group - 1
+        if walk.group == 1 and walk.offset:
+            b.emit("H_PREFETCH_M", walk.first, walk.offset, self._a, 0, 0)
+        b.emit("S_ADD_INT", walk.slot, walk.slot, walk.slot_step)
+        if not (last and walk.offset):
+            return
+        if walk.group > 1:
+            b.emit("S_SUB_INT", walk.first, walk.slot, walk.group_step)
+            b.emit("H_PREFETCH_M", walk.first, walk.offset, self._a, 0, 0)
+        b.emit("S_ADD_INT", walk.offset, walk.offset, walk.offset_step)
 
     def _nested(self, use: Use, fetch: Fetch | None, count: int, source: Rows, out: int) -> None:
         """A loop over n-tiles with an inner loop over full row tiles; a shorter last one follows it."""
@@ -224,22 +252,23 @@ class Stream:
         ragged = sizes[-1] if sizes[-1] != view.blen else None
         full = len(sizes) - (ragged is not None)
         with ExitStack() as stack:
-            slot, offset, slot_step, offset_step = self._walkers(stack, use, fetch)
+            walk = self._walk(stack, use, fetch)
             x = stack.enter_context(b.reg())
             y = stack.enter_context(b.reg(out))
             row_step = stack.enter_context(b.reg(view.blen * view.vlen))
             stack.enter_context(b.loop(count))
-            b.set(x, source.base * view.vlen)
-            if ragged is not None:
-                b.m_rows(view.blen)
-            with b.loop(full):
-                b.emit("M_MM", slot, x)
-                b.emit("M_MM_WO", y, 0, 0)
-                b.emit("S_ADD_INT", x, x, row_step)
-                b.emit("S_ADD_INT", y, y, row_step)
-            if ragged is not None:
-                b.m_rows(ragged)
-                b.emit("M_MM", slot, x)
-                b.emit("M_MM_WO", y, 0, 0)
-            self._next(slot, offset, slot_step, offset_step)
-            b.emit("S_SUB_INT", y, y, b.const(full * view.blen * view.vlen - view.blen))
+            for index in range(len(use.reads)):
+                b.set(x, source.base * view.vlen)
+                if ragged is not None:
+                    b.m_rows(view.blen)
+                with b.loop(full):
+                    b.emit("M_MM", walk.slot, x)
+                    b.emit("M_MM_WO", y, 0, 0)
+                    b.emit("S_ADD_INT", x, x, row_step)
+                    b.emit("S_ADD_INT", y, y, row_step)
+                if ragged is not None:
+                    b.m_rows(ragged)
+                    b.emit("M_MM", walk.slot, x)
+                    b.emit("M_MM_WO", y, 0, 0)
+                self._next(walk, index)
+                b.emit("S_SUB_INT", y, y, b.const(full * view.blen * view.vlen - view.blen))

@@ -12,6 +12,8 @@ from workloads.shape import ModelShape
 
 SCALE_BLOCK = 32
 """Elements that share one scale in the MX formats."""
+MOST_EVEN = 16
+"""Tiles that are fetched at a time, or as a multiple of which the ring is deep, for the sake of even channels."""
 
 
 class KeysTooLong(WorkloadError):
@@ -91,6 +93,8 @@ class Dims:
     """Parts in which the MLP's inner blocks go through gate, up and down, so that fewer are held at once."""
     shared_rows: int = 1
     """Cache rows that share scales by channel."""
+    stripe_elements: int = 1
+    """Weights whose codes, and whose scales, are whole stripes of all channels."""
 
     @property
     def tile_unit(self) -> int:
@@ -100,6 +104,11 @@ class Dims:
     def stored(self, elements: int) -> int:
         """Elements that are stored of a layer's tile, in whole scale blocks."""
         return elements if self.weight_share == 1 else round_up(math.ceil(elements * self.weight_share), SCALE_BLOCK)
+
+    def even_tiles(self, elements: int) -> int:
+        """Tiles of so many stored elements that lie on all channels alike; 1 where that takes too many."""
+        tiles = self.stripe_elements // math.gcd(self.stripe_elements, elements)
+        return tiles if tiles <= MOST_EVEN else 1
 
     @property
     def ffn_spans(self) -> list[range]:

@@ -29,6 +29,7 @@ class MachineView:
     `matrix_cells` counts Matrix SRAM cells, `vector_vectors` Vector SRAM vectors of `vlen` BF16 lanes,
     `fp_words` and `int_words` the scalar memories, `kv_slots` scale slots of the KV engine, all per core.
     `layer_stride_bytes` is channels x banks x row bytes: strides that are its multiples meet the same banks.
+    `stripe_bytes` is channels x interleave: transfers of its multiples, from its multiples on, meet all channels alike.
     """
 
     name: str
@@ -45,6 +46,7 @@ class MachineView:
     hbm_bytes: int
     channels: int
     layer_stride_bytes: int
+    stripe_bytes: int
 
     def __attrs_post_init__(self) -> None:
         if self.mlen != self.vlen:
@@ -83,6 +85,7 @@ def view_of(params: Any) -> MachineView:
         hbm_bytes=params.memory.capacity,
         channels=params.memory.channels * params.memory.pseudo_channels,
         layer_stride_bytes=max(1 << 20, getattr(memory, "period_bytes", 0)),
+        stripe_bytes=params.memory.channels * params.memory.pseudo_channels * params.memory.interleave,
     )
 
 
@@ -101,5 +104,6 @@ REFERENCE = MachineView(
     hbm_bytes=32 << 30,
     channels=64,
     layer_stride_bytes=1 << 20,
+    stripe_bytes=1 << 13,
 )
 """The reference machine, as a view."""

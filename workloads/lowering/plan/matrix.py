@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -35,7 +36,8 @@ def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
     """Slots of the ring: as many as fit, but one that leaves few of them idle at the end of a stage.
 
     A stage's tiles begin at slot 0; where its tile count is no multiple of the depth the slots left over
-    stand idle until the next stage. Raises WorkloadError where one n-tile does not fit.
+    stand idle until the next stage. Where it costs less than half of that, the depth is a number of tiles that lie
+    on all channels alike. Raises WorkloadError where one n-tile does not fit.
     """
     need = max(gemm.k_tiles for stage in stages for gemm in stage.gemms)
     prefix = _common_prefix(stages)
@@ -52,7 +54,10 @@ def ring_depth(stages: tuple[Stage, ...], room: int, where: str) -> int:
         idle = max(round_up(stage.tiles, depth) - stage.tiles for stage in stages)
         return depth - idle, depth
 
-    return max(range(need, limit + 1), key=worth)
+    best = max(range(need, limit + 1), key=worth)
+    step = math.lcm(*[stage.even for stage in stages])
+    even = max(range(round_up(need, step), limit + 1, step), key=worth, default=best)
+    return even if 2 * worth(even)[0] >= worth(best)[0] else best
 
 
 def _common_prefix(stages: tuple[Stage, ...]) -> int:

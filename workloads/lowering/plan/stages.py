@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -16,6 +17,8 @@ LAYER, PROJECTIONS, REST, HEAD, POLICY, MIX, EXPERT = (
 behind it in some forwards; a routed expert."""
 SHARED = "shared."
 """What the names of the shared experts' matrices begin with."""
+GROUP_SHARE = 8
+"""N-tiles are fetched together if they take no more than this part of the ring."""
 
 
 @attrs.frozen
@@ -27,6 +30,8 @@ class Gemm:
     k_tiles: int
     elements: int
     """Stored elements of a tile: used lanes of a column block times BLEN."""
+    even: int = 1
+    """Tiles whose codes and scales together lie on all channels alike."""
 
     @property
     def tiles(self) -> int:
@@ -52,6 +57,11 @@ class Stage:
     def elements(self) -> int:
         """Stored elements of the stage."""
         return sum(gemm.tiles * gemm.elements for gemm in self.gemms)
+
+    @property
+    def even(self) -> int:
+        """Tiles that lie on all channels alike, of any of the matrices."""
+        return math.lcm(*[gemm.even for gemm in self.gemms])
 
     def sizes(self) -> list[int]:
         """Elements of every tile in order."""
@@ -96,7 +106,8 @@ def expert_stage(dims: Dims) -> Stage:
 
 def _gemm(dims: Dims, name: str, n_columns: int, reduction: Columns) -> Gemm:
     blen = dims.view.blen
-    return Gemm(name, n_columns // blen, reduction.blocks, dims.stored(reduction.width * blen))
+    elements = dims.stored(reduction.width * blen)
+    return Gemm(name, n_columns // blen, reduction.blocks, elements, dims.even_tiles(elements))
 
 
 def _mlp(dims: Dims, prefix: str, inner: Columns, spans: list[range]) -> list[Gemm]:
@@ -127,7 +138,7 @@ def head_stage(dims: Dims, stored: Callable[[int], int] = int) -> Stage:
     while left:
         take = min(per_chunk, left)
         size = stored(dims.hidden.width * dims.view.blen)
-        gemms.append(Gemm(f"head{len(gemms)}", take, dims.hidden.blocks, size))
+        gemms.append(Gemm(f"head{len(gemms)}", take, dims.hidden.blocks, size, dims.even_tiles(size)))
         left -= take
     return Stage(HEAD, tuple(gemms))
 
@@ -168,19 +179,27 @@ class Fetch:
 
 @attrs.frozen
 class Use:
-    """What happens at one n-tile: the tile runs it reads (slot, tiles), then the fetches that replace them."""
+    """What happens at n-tiles that are fetched together: the tile runs (slot, tiles) that each of them reads, then the
+    fetches that replace them all."""
 
-    reads: tuple[tuple[int, int], ...]
+    reads: tuple[tuple[tuple[int, int], ...], ...]
     fetches: tuple[Fetch, ...]
     bare: bool = False
     """Whether nothing is fetched as the stream ends here."""
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether the tiles of each n-tile, and those of all, are one run."""
+        ends = [slot + tiles for ((slot, tiles), *_) in self.reads]
+        return all(len(runs) == 1 for runs in self.reads) and ends[:-1] == [runs[0][0] for runs in self.reads[1:]]
+
     def follows(self, first: Use, index: int) -> bool:
-        """Whether this is `first` moved on by `index` n-tiles, so that one loop does both."""
-        if len(self.reads) > 1 or len(first.reads) > 1 or len(self.fetches) != len(first.fetches):
+        """Whether this is `first` moved on by `index` of its kind, so that one loop does both."""
+        if not (self.contiguous and first.contiguous) or len(self.fetches) != len(first.fetches):
             return False
-        (slot, tiles), (slot0, tiles0) = self.reads[0], first.reads[0]
-        moved = slot == slot0 + index * tiles0 and tiles == tiles0
+        slot, slot0 = self.reads[0][0][0], first.reads[0][0][0]
+        tiles, tiles0 = (sum(runs[0][1] for runs in use.reads) for use in (self, first))
+        moved = slot == slot0 + index * tiles0 and self.reads[0][0][1] == first.reads[0][0][1] and tiles == tiles0
         if not self.fetches:
             return moved and self.bare and first.bare
         if len(self.fetches) > 1:
@@ -226,11 +245,17 @@ class Plan:
         position = 0
         for gemm in self.stage.gemms:
             uses: list[Use] = []
-            for _ in range(gemm.n_tiles):
-                uses.append(self._use(position, gemm.k_tiles))
-                position += gemm.k_tiles
+            group = self._group(gemm)
+            for _ in range(gemm.n_tiles // group):
+                uses.append(self._use(position, gemm.k_tiles, group))
+                position += group * gemm.k_tiles
             yield gemm, uses
-        return
+
+    def _group(self, gemm: Gemm) -> int:
+        """N-tiles that are fetched together: as many as lie on all channels alike, if those leave most of the ring."""
+        group = gemm.even // math.gcd(gemm.even, gemm.k_tiles)
+        fits = gemm.n_tiles % group == 0 and group * gemm.k_tiles * GROUP_SHARE <= self.depth
+        return group if fits and self.depth % gemm.even == 0 else 1
 
     def start(self) -> Iterator[Fetch]:
         """Fetches that fill the ring with the stage's first tiles, an n-tile at a time."""
@@ -248,12 +273,15 @@ class Plan:
         """Fetches into the slots that the end of the stage leaves idle."""
         return tuple(self._fetches(len(self.sizes), self.length - len(self.sizes)))
 
-    def _use(self, position: int, tiles: int) -> Use:
+    def _use(self, position: int, tiles: int, group: int) -> Use:
+        reads = tuple(self._reads(position + index * tiles, tiles) for index in range(group))
+        fetches = tuple(self._fetches(position, group * tiles))
+        return Use(reads, fetches, self._ends and not fetches)
+
+    def _reads(self, position: int, tiles: int) -> tuple[tuple[int, int], ...]:
         slot = position % self.depth
         first = min(tiles, self.depth - slot)
-        reads = ((slot, first),) if first == tiles else ((slot, first), (0, tiles - first))
-        fetches = tuple(self._fetches(position, tiles))
-        return Use(reads, fetches, self._ends and not fetches)
+        return ((slot, first),) if first == tiles else ((slot, first), (0, tiles - first))
 
     def _fetches(self, position: int, tiles: int) -> list[Fetch]:
         out: list[Fetch] = []
