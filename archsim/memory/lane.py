@@ -25,6 +25,10 @@ class BusState:
     turn_ps: int = 0
     mixable: int = 0
 
+    def mixable_at(self, at: int, burst_ps: int) -> int:
+        """What is left of `mixable` for a run that arrives at `at`: at most the bursts of the backlog then."""
+        return min(self.mixable, (self.bus_free - at) // burst_ps) if at < self.bus_free else 0
+
 
 @attrs.define(eq=False, kw_only=True)
 class Lane(BusState):
@@ -50,11 +54,12 @@ class Lane(BusState):
     holes: list[tuple[int, int]] = attrs.field(factory=list)
     busy_ps: int = 0
 
-    def replay(self, visitor: Visitor) -> None:
+    def replay(self, visitor: Visitor, burst_ps: int) -> None:
         """Times relative to now; open rows move with the addresses that opened them."""
         now = visitor.now
         self.holes = [hole for hole in self.holes if hole[1] > now]
-        visitor.state(self.channels, self.siblings, self.write, self.turn_ps, self.mixable, len(self.holes))
+        mixable = self.mixable_at(now, burst_ps)
+        visitor.state(self.channels, self.siblings, self.write, self.turn_ps, mixable, len(self.holes))
         visitor.exact_time(max(self.bus_free, now - PAST_PS))
         for start, end in self.holes:
             visitor.time(start)
@@ -63,7 +68,6 @@ class Lane(BusState):
         visitor.time(self.act_order)
         visitor.state(tuple([max(time - now, 0) for time in self.release]), tuple([row < 0 for row in self.rows]))
         self.rows = [row if row < 0 else visitor.affine(row) for row in self.rows]
-        self.busy_ps = visitor.count(self.busy_ps)
 
     def lose(self, since: int, time_ps: int) -> None:
         """Give up bus time behind the data booked from `since` on; their banks are held as much longer."""
@@ -84,11 +88,12 @@ class Lane(BusState):
         self.release = [max(a, b) for a, b in zip(self.release, other.release, strict=True)]
         self.holes = [hole for hole in self.holes if hole in other.holes]
 
-    def key(self, at: int) -> Hashable:
+    def key(self, at: int, burst_ps: int) -> Hashable:
         """Equal for lanes that no run arriving at or after `at` can tell apart."""
         idle = self.bus_free + self.turn_ps <= at
         holes = tuple([hole for hole in self.holes if hole[1] > at])
-        bus = (0, False, 0, 0) if idle else (self.bus_free, self.write, self.turn_ps, self.mixable)
+        mixable = self.mixable_at(at, burst_ps)
+        bus = (0, False, 0, 0) if idle else (self.bus_free, self.write, self.turn_ps, mixable)
         release = tuple([t if t > at else 0 for t in self.release])
         return bus, holes, max(self.act_free, at), max(self.act_order, at), self.epoch, tuple(self.rows), release
 
@@ -111,7 +116,7 @@ def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool)
     """
     free = lane.bus_free
     if lane.mixable:
-        lane.mixable = min(lane.mixable, (free - at) // delays.burst) if at < free else 0
+        lane.mixable = lane.mixable_at(at, delays.burst)
     if not write:
         lane.mixable = min(lane.mixable + bursts, MAX_BACKLOG)
         if lane.write:

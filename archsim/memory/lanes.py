@@ -52,9 +52,12 @@ class LaneSet:
 
     def replay(self, visitor: Visitor) -> None:
         """Every lane in order, the row buses, and the channels' data time."""
+        self._rejoin(visitor.now)
+        for lane in self.lanes:
+            self._settle(lane)
         visitor.state(len(self.lanes))
         for lane in self.lanes:
-            lane.replay(visitor)
+            lane.replay(visitor, self.timer.delays.burst)
         self.timer.row_buses.replay(visitor)
         visitor.count_list(self.busy)
 
@@ -132,9 +135,15 @@ class LaneSet:
         """Unite lanes among `touched` whose state has become equal."""
         by_key: dict[Hashable, Lane] = {}
         for lane in touched:
-            home = by_key.setdefault(lane.key(at), lane)
+            home = by_key.setdefault(lane.key(at, self.timer.delays.burst), lane)
             if home is not lane:
                 self._unite(home, lane)
+
+    def _rejoin(self, now: int) -> None:
+        """Unite lanes that no run to come can tell apart: idle ones of whole physical channels, if any."""
+        buses = self.timer.row_buses
+        if len(self.lanes) > 1 and buses.idle(now):
+            self._merge(now, [lane for lane in self.lanes if lane.bus_free <= now and buses.whole(lane.channels)])
 
     def _join_near(self, at: int, touched: Sequence[Lane], slack_ps: int) -> None:
         """Unite lanes with the same rows open whose data end within `slack_ps` of each other, far enough from `at`."""
@@ -151,11 +160,15 @@ class LaneSet:
             else:
                 homes.append(lane)
 
+    def _settle(self, lane: Lane) -> None:
+        """Book the lane's data time to its channels."""
+        for channel in lane.channels:
+            self.busy[channel] += lane.busy_ps
+        lane.busy_ps = 0
+
     def _unite(self, home: Lane, lane: Lane) -> None:
-        for member in (home, lane):
-            for channel in member.channels:
-                self.busy[channel] += member.busy_ps
-            member.busy_ps = 0
+        self._settle(home)
+        self._settle(lane)
         home.channels = tuple(sorted(home.channels + lane.channels))
         home.siblings = self._siblings(home.channels)
         self.lanes.remove(lane)

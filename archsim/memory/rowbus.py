@@ -40,6 +40,14 @@ class RowBuses:
             buses = self._known[channels] = tuple(sorted({channel // self.pseudo_channels for channel in channels}))
         return buses
 
+    def idle(self, now: int) -> bool:
+        """Whether all buses are free."""
+        return max(self.common, *self.own.values()) <= now if self.own else self.common <= now
+
+    def whole(self, channels: tuple[int, ...]) -> bool:
+        """Whether these are all the channels of their buses."""
+        return len(channels) == len(self._buses(channels)) * self.pseudo_channels
+
     def replay(self, visitor: Visitor) -> None:
         """When each bus is free."""
         visitor.time(self.common)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archsim.kernel.snapshot import Recorder
 from archsim.kernel.transfer import Share
 from archsim.memory.hbm import HbmMemory, HbmParams
 from archsim.memory.lanes import LaneSet
@@ -52,6 +53,34 @@ def test_split_and_merge() -> None:
     busy = mem.busy_ps()
     assert busy[2] - busy[3] == 4 * 4 * 2 * 1250
     assert len(set(busy[:3])) == len(set(busy[3:])) == 1
+
+
+def snapshot(mem: HbmMemory, now: int) -> Recorder:
+    recorder = Recorder(now)
+    mem.replay(recorder)
+    return recorder
+
+
+def test_lanes_that_idle_alike_are_described_as_one() -> None:
+    """Half of the channels carry 128 B more; once all are idle nothing to come depends on which."""
+    mem, whole = wide(), wide()
+    for each, nbytes in ((mem, 36 * STRIPE + 8 * 128), (whole, 36 * STRIPE)):
+        each.access(0, [(0, nbytes)], write=False)
+    busy = max(lane.bus_free for lane in mem.engine.lanes)  # type: ignore[union-attr]
+    assert snapshot(mem, busy - 1).key[0] == 2
+    later = busy + 10**6
+    assert snapshot(mem, later).key == snapshot(whole, later).key
+    assert mem.busy_ps()[:8] == [
+        each + mem.timing.burst_cycles * mem.timing.tck_ps * 128 // mem.timing.burst_bytes
+        for each in whole.busy_ps()[:8]
+    ]
+    assert mem.busy_ps()[8:] == whole.busy_ps()[8:]
+
+
+def test_halves_of_a_physical_channel_stay_apart() -> None:
+    mem = wide()
+    mem.access(0, [(0, 36 * STRIPE + 3 * 128)], write=False)
+    assert snapshot(mem, 10**9).key[0] == 2
 
 
 def test_equal_times_come_back_as_one_share() -> None:

@@ -33,8 +33,8 @@ LEFT_OUT: dict[str, set[str]] = {
     "HbmMemory": {"params", "timing", "map", "refresh", "_windows", "rows", "engine"},
     "RowCounters": {"refreshes"},
     "LaneSet": {"timer", "lanes"},
-    # No refresh windows under replay; `mixable` and `turn_ps` are of the bus.
-    "Lane": {"epoch", "quiet_from", "quiet_to"},
+    # No refresh windows under replay; `mixable` and `turn_ps` are of the bus; `busy_ps` goes to the channels first.
+    "Lane": {"epoch", "quiet_from", "quiet_to", "busy_ps"},
     "RowBuses": {"pseudo_channels", "_known"},
     "FrontEnd": {
         *("core", "cores", "geometry", "formats", "period_ps", "serial", "code", "fetch", "queues", "limits", "ledger"),
@@ -97,11 +97,18 @@ def unit(name: str) -> Callable[[Machine], Any]:
     return lambda made: next(u for u in made.cores[0].units if u.path == f"core0.{name}")
 
 
+def busy_lane(made: Machine) -> Any:
+    """A lane whose bus has a backlog, without which reads cannot mix with writes."""
+    lane = made.memory.engine.lanes[0]  # type: ignore[union-attr]
+    lane.bus_free = made.sim.now + LATER_PS
+    return lane
+
+
 PLACES: dict[str, Callable[[Machine], Any]] = {
     "HbmMemory": lambda m: m.memory,
     "RowCounters": lambda m: m.memory.rows,  # type: ignore[union-attr]
     "LaneSet": lambda m: m.memory.engine,  # type: ignore[union-attr]
-    "Lane": lambda m: m.memory.engine.lanes[0],  # type: ignore[union-attr]
+    "Lane": busy_lane,
     "RowBuses": lambda m: m.memory.engine.timer.row_buses,  # type: ignore[union-attr]
     "FrontEnd": lambda m: m.cores[0].front,
     "PhaseLedger": lambda m: m.cores[0].front.ledger,
@@ -210,6 +217,13 @@ def test_a_change_of_the_network_shows(name: str) -> None:
     assert snapshot(made) != before
     values[3] -= 2 * LATER_PS
     assert snapshot(made) == before
+
+
+def test_a_lane_s_data_time_shows() -> None:
+    made = machine()
+    before = snapshot(made)
+    made.memory.engine.lanes[0].busy_ps += LATER_PS  # type: ignore[union-attr]
+    assert snapshot(made) != before
 
 
 def test_what_the_kernel_will_do_next_is_told_with_its_owners() -> None:
