@@ -32,7 +32,10 @@ class SpaceBoard:
     def read(self, low: int, high: int, operation: Operation, now_ps: int) -> None:
         """Enter a read of [low, high)."""
         depends = operation.depends
-        for start, end, other in self.writers:
+        writers = self.writers
+        while writers and 0 <= writers[0][2].finish_ps <= now_ps:
+            del writers[0]
+        for start, end, other in writers:
             if start < high and low < end and not (0 <= other.finish_ps <= now_ps):
                 depends.append(other)
         readers = self.readers
@@ -50,14 +53,19 @@ class SpaceBoard:
     def write(self, low: int, high: int, operation: Operation, now_ps: int) -> None:
         """Enter a write of [low, high)."""
         depends = operation.depends
-        for start, end, other in self.writers:
+        writers = self.writers
+        while writers and 0 <= writers[0][2].finish_ps <= now_ps:
+            del writers[0]
+        readers = self.readers
+        while readers and 0 <= readers[0][2].finish_ps <= now_ps:
+            del readers[0]
+        for start, end, other in writers:
             # A transfer writes codes and scales, which may meet.
             if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):
                 depends.append(other)
         for start, end, other in self.readers:
             if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):
                 depends.append(other)
-        writers = self.writers
         writers.append((low, high, operation))
         if len(writers) > self._prune_writers:
             self.writers = _alive(writers, now_ps)
