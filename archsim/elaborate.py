@@ -92,7 +92,7 @@ def build(
     cores, codes = [], []
     for index in range(params.cores):
         code = decode(program, costs, formats, params.fetch.line // 4, replay.body if replay else 1 << 60)
-        bind_handlers(code, config)
+        bind_handlers(code, config, params.period_ps)
         site = CoreSite(
             index=index,
             cores=params.cores,

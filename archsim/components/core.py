@@ -6,9 +6,11 @@ from typing import TypedDict
 
 import attrs
 
+from archsim.components.control import HANDLERS as CONTROL_HANDLERS
 from archsim.components.decode import Decoded
 from archsim.components.dma import DmaEngine
 from archsim.components.fetch import InstructionFetch
+from archsim.components.footprint import footprints
 from archsim.components.frontend import Barrier, FrontEnd
 from archsim.components.integer import HANDLERS as INTEGER_HANDLERS
 from archsim.components.interface import NetworkInterface
@@ -37,6 +39,9 @@ from archsim.isa.program import Program
 from archsim.kernel.port import Queue
 from archsim.kernel.simulation import Simulation
 from archsim.memory.port import SharedPort
+
+HANDLERS = INTEGER_HANDLERS | CONTROL_HANDLERS | MOVEMENT_HANDLERS
+"""Handlers by mnemonic; other instructions have one by unit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,13 +91,14 @@ class Core:
     memory: MemoryPort
 
 
-def bind_handlers(code: list[Decoded], config: CoreConfig) -> None:
-    """Give every decoded instruction its handler and the first queue of its unit."""
+def bind_handlers(code: list[Decoded], config: CoreConfig, period_ps: int) -> None:
+    """Give every decoded instruction its handler, its footprints and the first queue of its unit."""
     first = first_queues(config)
     several = {"tensor": config.tensor.units > 1, "vector": config.vector.units > 1}
     for decoded in code:
-        handler = INTEGER_HANDLERS.get(decoded.mnemonic) or MOVEMENT_HANDLERS.get(decoded.mnemonic)
-        decoded.handler = handler or UNIT_HANDLERS[decoded.unit]
+        decoded.handler = HANDLERS.get(decoded.mnemonic) or UNIT_HANDLERS[decoded.unit]
+        decoded.footprints = footprints(decoded)
+        decoded.cost_ps = decoded.interval * period_ps
         if decoded.unit != "front":
             decoded.queue = first[decoded.unit]
             # Instructions of one kind that go to several units retire in any order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from archsim.isa.formats import KV, KV_BY_CHANNEL, Format, Formats, by_channel
 from archsim.isa.loops import match_loops
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 Wait: TypeAlias = Generator[Event, Any, None] | None
 """What a handler returns: nothing when it is done, or a wait after which it is tried again."""
 Handler: TypeAlias = "Callable[[FrontEnd, Decoded], Wait]"
+SizeOf: TypeAlias = "Callable[[FrontEnd, Decoded], int]"
+"""How much of its space a footprint covers."""
+
+ANYWHERE, ALIGNED, ROUNDED = 0, 1, 2
+"""Where footprints start: at their address, which in Vector SRAM may have to be a multiple of VLEN or is rounded down
+to one."""
 
 SPACE_INDEX = {"V": 0, "M": 1, "F": 2, "I": 3, "H": 4, "S": 5, "R": 6}
 SPACE_NAMES = ("Vector SRAM", "Matrix SRAM", "FP_MEM", "INT_MEM", "HBM", "KV scale memory", "f registers")
@@ -33,13 +39,27 @@ class Touch:
         self.space, self.write, self.register, self.shape, self.offset = space, write, register, shape, offset
 
 
+class Footprint(NamedTuple):
+    """A touch as dispatch enters it: where it starts and the function that tells its size."""
+
+    space: int
+    write: bool
+    register: int
+    offset: int
+    size_of: SizeOf
+    start: int
+    """One of ANYWHERE, ALIGNED, ROUNDED."""
+
+
 class Decoded:
     """A static instruction with everything that does not change from one execution to the next."""
 
     __slots__ = (
         "busy",
         "by_channel",
+        "cost_ps",
         "count",
+        "footprints",
         "handler",
         "heavy",
         "in_order",
@@ -105,6 +125,9 @@ class Decoded:
         """End of a loop whose body is long enough to be worth replaying."""
         self.count = 0
         self.busy = 0
+        self.cost_ps = 0
+        """Time that dispatch spends on an instruction of its own."""
+        self.footprints: tuple[Footprint, ...] = ()
         self.handler: Handler
 
     @property

@@ -80,7 +80,6 @@ class FrontEnd(FrontState):
     def wait_serial(self, operation: Operation) -> Process:
         """Serial issue: the next instruction starts when this one has retired. No stall, it is the mode."""
         yield from self.wait_started(operation, "the instruction before")
-        self.busy_ps += max(0, operation.finish_ps - self.time_ps)
         self.time_ps = max(self.time_ps, operation.finish_ps)
 
     def wait_value(self, register: int) -> Process:
@@ -143,7 +142,6 @@ class FrontEnd(FrontState):
 
     def _step_over(self) -> None:
         self.time_ps += self.period_ps
-        self.busy_ps += self.period_ps
         self.pc += 1
         self.instructions += 1
 

@@ -94,7 +94,6 @@ class FrontState(Component):
     """Tensor unit of the accumulation in progress."""
     next_vector: int = 0
     instructions: int = 0
-    busy_ps: int = 0
     stall_ps: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(STALL_CAUSES, 0))
     done: bool = False
     tile_weight: int = attrs.field(init=False)
@@ -113,6 +112,11 @@ class FrontState(Component):
         self.last = [None] * len(self.queues)
         self.tile_weight = geometry.mlen * geometry.blen * self.formats.weights.cells
         self.tile_kv = geometry.mlen * geometry.hlen * self.formats.kv.cells
+
+    @property
+    def busy_ps(self) -> int:
+        """Time that dispatch has spent on instructions: all that was no stall."""
+        return self.time_ps + self.sim.skipped_ps - sum(self.stall_ps.values())
 
     def replay(self, visitor: Visitor) -> None:
         """Everything dispatch remembers; registers, bases and trip counts move, the rest must be equal."""
@@ -137,7 +141,6 @@ class FrontState(Component):
         self.ledger.replay(visitor)
         self.instructions = visitor.count(self.instructions)
         self._counted = visitor.count(self._counted)
-        self.busy_ps = visitor.count(self.busy_ps)
         visitor.counts(self.stall_ps)
         self._replay_counts(visitor)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from archsim.components.decode import Decoded, Handler, Wait
-from archsim.components.footprint import ALIGNED, SHAPES, length_of, unaligned
+from archsim.components.decode import ALIGNED, ROUNDED, Decoded, Handler, Wait
+from archsim.components.footprint import length_of, misplaced
 from archsim.components.frontend import FrontEnd
 from archsim.components.operation import Operation
 from archsim.components.scoreboard import SpaceBoard
@@ -14,33 +14,29 @@ from archsim.components.touches import OPAQUE, STORE
 
 def enter(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     """Enter every footprint that follows from registers, and the f registers, in the scoreboard."""
-    now = front.time_ps
-    limits = front.limits
-    registers = front.registers
-    boards = front.boards
-    loaded = front.loaded
-    log = front.log
-    for touch in decoded.touches:
-        shape = SHAPES.get(touch.shape)
-        if shape is None:
-            continue
-        low = registers[touch.register]
+    now, log, loaded = front.time_ps, front.log, front.loaded
+    registers, boards, limits = front.registers, front.boards, front.limits
+    for space, write, register, offset, size_of, start in decoded.footprints:
+        low = registers[register]
         if low is None:
-            low = front.value(touch.register, decoded)
-        raw = low + touch.offset
-        low, high = shape(front, decoded, raw)
+            low = front.value(register, decoded)
+        low += offset
+        size = size_of(front, decoded)
         if log is not None:
-            log.append((touch.space, raw, high - low, touch.write))
-        if high > limits[touch.space]:
-            raise front.out_of_range(decoded, touch.space, low, high)
-        if not touch.space and low % front.geometry.vlen and touch.shape in ALIGNED:
-            raise unaligned(front, decoded, low)
-        if touch.write:
-            boards[touch.space].write(low, high, operation, now)
+            log.append((space, low, size, write))
+        if start == ROUNDED:
+            low -= low % front.geometry.vlen
+        high = low + size
+        if high > limits[space] or (start == ALIGNED and low % front.geometry.vlen):
+            raise misplaced(front, decoded, space, low, high)
+        if write:
+            boards[space].write(low, high, operation, now)
         else:
-            boards[touch.space].read(low, high, operation, now)
-        if loaded is not None and touch.space < 2:
-            front.check_loaded(decoded, touch.space, touch.write, low, high)
+            boards[space].read(low, high, operation, now)
+        if loaded is not None and space < 2:
+            known = loaded[space]
+            if low < known.low or high > known.high:
+                front.check_loaded(decoded, space, write, low, high)
     if decoded.registers_read or decoded.registers_written:
         _enter_registers(boards[6], decoded, operation, now)
 
@@ -63,7 +59,6 @@ def push(front: FrontEnd, decoded: Decoded, operation: Operation, queue: int) ->
     if front.serial:
         return front.wait_serial(operation)
     front.time_ps += front.period_ps
-    front.busy_ps += front.period_ps
     return None
 
 

@@ -8,7 +8,7 @@ from archsim.components.frontend import FrontEnd
 from archsim.components.issue import enter, queued
 from archsim.components.operation import Operation
 from archsim.components.touches import IDS, REMOTE
-from archsim.components.transfer import Transfer
+from archsim.components.transfer import Transfer, total
 from archsim.errors import MemoryFault, ProgramFault
 from archsim.isa.formats import Format, channel_groups
 
@@ -19,16 +19,20 @@ def _extents(front: FrontEnd, decoded: Decoded, base: int, offset: int, rows: in
     """Byte ranges of `rows` rows of `width` elements, `pitch` elements apart, codes then scales."""
     fmt = decoded.number_format
     assert fmt is not None
-    if pitch == width or rows == 1:
-        rows, width = 1, rows * width
-    elements = [offset + row * pitch for row in range(rows)]
-    extents = [(base + element * fmt.bits // 8, fmt.code_bytes(width)) for element in elements]
-    if fmt.block:
-        if rows > 1 and pitch % fmt.block:
-            raise _off_block(front, decoded, "stride", pitch, fmt)
-        scales = base + front.scale
-        extents += [(scales + fmt.scale_bytes(element), fmt.scale_bytes(width)) for element in elements]
-    return extents
+    if rows == 1 or pitch == width:
+        return _stretch(front, fmt, base, offset, rows * width)
+    if fmt.block and pitch % fmt.block:
+        raise _off_block(front, decoded, "stride", pitch, fmt)
+    pairs = [_stretch(front, fmt, base, offset + row * pitch, width) for row in range(rows)]
+    return [extent for part in zip(*pairs, strict=True) for extent in part]
+
+
+def _stretch(front: FrontEnd, fmt: Format, base: int, offset: int, elements: int) -> Extents:
+    """Byte ranges of elements in a row: codes, and scales where the format has them."""
+    codes = base + offset * fmt.bits // 8, fmt.code_bytes(elements)
+    if not fmt.block:
+        return [codes]
+    return [codes, (base + front.scale + fmt.scale_bytes(offset), fmt.scale_bytes(elements))]
 
 
 def _off_block(front: FrontEnd, decoded: Decoded, what: str, value: int, fmt: Format) -> MemoryFault:
@@ -96,7 +100,7 @@ def _prefetch_matrix(front: FrontEnd, decoded: Decoded, operation: Operation) ->
         extents = _channel_tiles(front, decoded, front.bases[base], offsets, elements)
     else:
         extents = _extents(front, decoded, front.bases[base], offset, front.fetch_tiles, elements, pitch)
-    transfer = Transfer(extents, False, sum(size for _, size in extents), 0)
+    transfer = Transfer(extents, False, total(extents), 0)
     operation.transfer = transfer
     enter(front, decoded, operation)
     _touch_hbm(front, decoded, operation, transfer, fmt)
@@ -127,7 +131,7 @@ def _move_vectors(front: FrontEnd, decoded: Decoded, operation: Operation) -> No
     offset = _offset(front, decoded, source, fmt)
     pitch = front.stride if strided else width
     extents = _extents(front, decoded, front.bases[base], offset, rows, width, pitch)
-    transfer = Transfer(extents, store, sum(size for _, size in extents), rows * blocks)
+    transfer = Transfer(extents, store, total(extents), rows * blocks)
     operation.transfer = transfer
     _touch_vectors(front, decoded, operation, target, (blocks - 1) * block_pitch + rows, not store)
     _touch_hbm(front, decoded, operation, transfer, fmt)
@@ -146,7 +150,7 @@ def _gather(front: FrontEnd, decoded: Decoded, operation: Operation) -> None:
     for address in range(low, low + rows):
         element = token_id(front, decoded, address) * width
         extents += _extents(front, decoded, front.bases[base], element, 1, width, width)
-    transfer = Transfer(extents, False, sum(size for _, size in extents), rows * blocks)
+    transfer = Transfer(extents, False, total(extents), rows * blocks)
     operation.transfer = transfer
     front.boards[3].read(low, low + rows, operation, front.time_ps)
     if front.log is not None:
@@ -213,7 +217,7 @@ def _store_kv(front: FrontEnd, decoded: Decoded, operation: Operation, rows: int
         operation.transfer = transfer = _channel_groups(front, decoded, operation, offset, rows, width)
     else:
         extents = _extents(front, decoded, front.bases[base], offset, rows, width, front.stride or width)
-        operation.transfer = transfer = Transfer(extents, True, sum(size for _, size in extents), 0)
+        operation.transfer = transfer = Transfer(extents, True, total(extents), 0)
     _touch_hbm(front, decoded, operation, transfer, fmt)
 
 
@@ -236,15 +240,13 @@ def _channel_groups(
     operation.latency += (passes - rows) * decoded.interval
     operation.cycles = passes * decoded.interval
     operation.rows_a = 2 * rows
-    front.phase.totals.hbm_read_bytes += sum(size for _, size in merged)
-    return Transfer(extents, True, sum(size for _, size in extents), 0, merged=merged)
+    front.phase.totals.hbm_read_bytes += total(merged)
+    return Transfer(extents, True, total(extents), 0, merged=merged)
 
 
 def _group_extents(front: FrontEnd, base: int, groups: range, width: int, fmt: Format) -> Extents:
     """Byte ranges of whole groups of rows: codes, then scales."""
-    first, count = groups.start * fmt.block * width, len(groups) * fmt.block * width
-    codes = base + first * fmt.bits // 8, fmt.code_bytes(count)
-    return [codes, (base + front.scale + fmt.scale_bytes(first), fmt.scale_bytes(count))]
+    return _stretch(front, fmt, base, groups.start * fmt.block * width, len(groups) * fmt.block * width)
 
 
 def _rows_high(front: FrontEnd, low: int) -> int:

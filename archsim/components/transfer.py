@@ -7,6 +7,11 @@ import attrs
 from archsim.kernel.snapshot import Visitor
 
 
+def total(extents: list[tuple[int, int]]) -> int:
+    """Bytes of all extents together."""
+    return sum([size for _, size in extents])
+
+
 @attrs.define(eq=False)
 class Transfer:
     """`extents` are (byte address, bytes); `rows` are Vector SRAM row accesses (0: Matrix SRAM)."""
