@@ -145,7 +145,7 @@ def _replayer(
     parts: list[Callable[[Visitor], None]] = [memory.replay, network.replay]
     for core in cores:
         parts += [core.front.replay, *(unit.replay for unit in core.units), core.port_a.replay, core.port_b.replay]
-        parts += [core.memory.replay, *([core.fetch.replay] if core.fetch else [])]
+        parts.append(core.memory.replay)
     fronts = [core.front for core in cores]
     spread = isinstance(memory, HbmMemory) and memory.params.smooth and memory.refresh.interval_ps > 0
     forgiven = settings.forgiven if spread else None

@@ -92,20 +92,30 @@ class InstructionFetch(Component):
         self.busy_ps -= self.free_ps - end_ps
         self.free_ps = end_ps
 
-    def replay(self, visitor: Visitor) -> None:
-        """Lines held, asked for and under way; what was fetched."""
+    def replay(self, visitor: Visitor, lines: range | None = None) -> None:
+        """Lines held, asked for and under way; what was fetched.
+
+        A loop whose `lines`, and those ahead of them, are all there asks for none: it does not matter what else is.
+        """
         self.close(visitor.now)
-        visitor.state(tuple(self.order), self._wanted, self._arrival is None, self.requests.consumer is None)
-        for line in self.order:
-            visitor.state(self.ready[line] < 0)
-            visitor.time(self.ready[line])
-        for line, at_ps in self.requests.items:
-            visitor.state(line)
-            visitor.exact_time(at_ps)
+        if lines is None or not self._at_rest(lines, visitor.now):
+            visitor.state(tuple(self.order), self._wanted, self._arrival is None, self.requests.consumer is None)
+            for line in self.order:
+                visitor.state(self.ready[line] < 0)
+                visitor.time(self.ready[line])
+            for line, at_ps in self.requests.items:
+                visitor.state(line)
+                visitor.exact_time(at_ps)
         visitor.time(self.free_ps)
         self.fetched_lines = visitor.count(self.fetched_lines)
         self.busy_ps = visitor.count(self.busy_ps)
         self.idle_ps = visitor.count(self.idle_ps)
+
+    def _at_rest(self, lines: range, now: int) -> bool:
+        """Whether nothing is under way, and the lines and those that are looked ahead for can be used."""
+        there = range(lines.start, min(lines.stop + self.params.ahead, self.lines))
+        waiting = self.requests.consumer is not None and self._arrival is None
+        return waiting and all(0 <= self.ready.get(line, -1) <= now for line in there)
 
     def processes(self) -> tuple[Process, ...]:
         """One behaviour: `run`."""

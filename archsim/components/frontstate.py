@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from archsim.components.body import LoopBody
 from archsim.components.decode import SPACE_NAMES, Decoded
 from archsim.components.fetch import InstructionFetch
 from archsim.components.operation import Operation
@@ -81,6 +82,8 @@ class FrontState(Component):
     """Arrival times of N_PUT transfers that no N_WAIT has consumed."""
     phase: PhaseRun = attrs.field(init=False)
     """The phase that instructions are being dispatched in; set by `enter_phase` before the run."""
+    bodies: dict[range, LoopBody] = attrs.field(factory=dict)
+    """Bodies of the loops that are replayed."""
     boards: list[SpaceBoard] = attrs.field(init=False)
     last: list[Operation | None] = attrs.field(init=False)
     """Youngest operation of each queue."""
@@ -119,15 +122,23 @@ class FrontState(Component):
         return self.time_ps + self.sim.skipped_ps - sum(self.stall_ps.values())
 
     def replay(self, visitor: Visitor) -> None:
-        """Everything dispatch remembers; registers, bases and trip counts move, the rest must be equal."""
+        """Everything dispatch remembers; registers, bases and trip counts move, the rest must be equal.
+
+        Registers that the loop's body does not name, and lines that it does not come by, are as they are.
+        """
+        body = self._body(visitor.body)
         visitor.exact_time(self.time_ps)
         visitor.state(self.pc, self.line, self.done, self._wait_for, self._barrier_event is None)
         visitor.state(self._receipt_event is None, self.accumulating, self.next_vector)
         visitor.state(self.scale, self.stride, self.v_rows, self.v_stride, self.v_stride2, self.segment)
         visitor.state(self.m_rows, self.m_tiles, self.m_stride, self.fetch_tiles, self.fetch_elements)
         visitor.state(self.h_rows, self.h_width, self.h_pitch, len(self.loops))
-        visitor.state(tuple([value is None for value in self.registers]))
-        self.registers = [None if value is None else visitor.affine(value, WORD) for value in self.registers]
+        registers = self.registers
+        for register in range(len(registers)) if body is None else body.registers:
+            value = registers[register]
+            visitor.state(value is None)
+            if value is not None:
+                registers[register] = visitor.affine(value, WORD)
         for address in sorted(self.stored):
             word = self.int_mem[address]
             visitor.state(address, word is None)
@@ -143,6 +154,16 @@ class FrontState(Component):
         self._counted = visitor.count(self._counted)
         visitor.counts(self.stall_ps)
         self._replay_counts(visitor)
+        if self.fetch is not None:
+            self.fetch.replay(visitor, None if body is None else body.lines)
+
+    def _body(self, indices: range) -> LoopBody | None:
+        """The loop's body, where this core is in it."""
+        if self.pc not in indices:
+            return None
+        if indices not in self.bodies:
+            self.bodies[indices] = LoopBody.of(self.code, indices)
+        return self.bodies[indices]
 
     def _replay_counts(self, visitor: Visitor) -> None:
         executed, busy = [each.count for each in self.code], [each.busy for each in self.code]

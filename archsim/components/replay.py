@@ -74,7 +74,7 @@ class Replayer:
         share.iterations += 1
         if not self.watches or self.watches[-1].level < level:
             share.iterations += 1  # the last one, which has no back edge
-            watch = LoopWatch(decoded.index, level, front.instructions)
+            watch = LoopWatch(decoded.index, level, front.instructions, range(decoded.jump - 1, decoded.index + 1))
             self.watches.append(watch)
             if front.instructions < self.minimum:
                 return
@@ -97,7 +97,7 @@ class Replayer:
 
     def _look(self, front: FrontEnd, watch: LoopWatch) -> None:
         snapshots = watch.snapshots
-        snapshots.append(self._snapshot())
+        snapshots.append(self._snapshot(watch.body))
         del snapshots[: -1 - 2 * MAX_LAG]
         if not (self._try_known(front, watch) or self._try_lags(front, watch)):
             watch.failures += len(snapshots) > 2
@@ -160,8 +160,8 @@ class Replayer:
             return False
         return self._skip(front, watch, Repetition(known.lag, start, end, moves, totals, earlier, last, exact))
 
-    def _snapshot(self) -> Snapshot:
-        recorder = Recorder(self.sim.now)
+    def _snapshot(self, body: range) -> Snapshot:
+        recorder = Recorder(self.sim.now, body)
         self._walk(recorder)
         recorder.state(self.sim.pending())
         iterations = {index: share.iterations for index, share in self.shares.items()}
@@ -194,7 +194,7 @@ class Replayer:
         step_ps, before = seen.step_ps, front.instructions
         ends = [other.snapshots[-1].log_at for other in self.watches[:-1] if other.snapshots]
         self.book.skip(watch, seen, times, [max(at) for at in zip(*ends, strict=True)] or [0] * len(self.book.fronts))
-        self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times))
+        self._walk(Skipper(self.sim.now, seen.moves, seen.totals, times, watch.body))
         for observer in self.sim.observers:
             observer.replayed(self.sim.elapsed_ps, times * step_ps, times)
         self.sim.skipped_ps += times * step_ps

@@ -29,6 +29,8 @@ class LoopWatch:
     index: int
     level: int
     executed: int
+    body: range
+    """Its instructions."""
     snapshots: list[Snapshot] = attrs.field(factory=list)
     failures: int = 0
     swept: list[Swept] = attrs.field(factory=list)

@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 
 NO_TOP = 1 << 64
+ANYTHING = range(0)
 
 
 class Visitor:
     """What components call; the base class keeps everything as it is."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, body: range = ANYTHING) -> None:
         self.now = now
+        self.body = body
+        """Instructions that are to be repeated: what they can't depend on may be left out. Empty: leave nothing out."""
         self.seen: dict[int, int] = {}
         """Number of every operation met so far, by identity."""
 
@@ -54,8 +57,8 @@ class Visitor:
 class Recorder(Visitor):
     """Takes the state down: `key`, `affines` and `totals`."""
 
-    def __init__(self, now: int) -> None:
-        super().__init__(now)
+    def __init__(self, now: int, body: range = ANYTHING) -> None:
+        super().__init__(now, body)
         self.key: list[Hashable] = []
         self.affines: list[int] = []
         self.tops: list[int] = []
@@ -110,8 +113,10 @@ class Recorder(Visitor):
 class Skipper(Visitor):
     """Moves the state on by `times` iterations, given what one iteration adds, in the recorder's order."""
 
-    def __init__(self, now: int, affines: list[int], totals: list[int], times: int) -> None:
-        super().__init__(now)
+    def __init__(
+        self, now: int, affines: list[int], totals: list[int], times: int, body: range = ANYTHING
+    ) -> None:
+        super().__init__(now, body)
         self._affines: Iterator[int] = iter(affines)
         self._totals: Iterator[int] = iter(totals)
         self._times = times

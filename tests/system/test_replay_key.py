@@ -10,10 +10,11 @@ from typing import Any
 import attrs
 import pytest
 
+from archsim.components.body import LoopBody
 from archsim.components.operation import Operation
 from archsim.elaborate import Machine, ReplaySettings, build
 from archsim.kernel.port import Queue
-from archsim.kernel.snapshot import Recorder
+from archsim.kernel.snapshot import ANYTHING, Recorder
 from archsim.machine import load_machine
 from workloads.lowering.generation import lower
 from workloads.lowering.plan.machine_view import view_of
@@ -39,7 +40,7 @@ LEFT_OUT: dict[str, set[str]] = {
     "FrontEnd": {
         *("core", "cores", "geometry", "formats", "period_ps", "serial", "code", "fetch", "queues", "limits", "ledger"),
         *("gather_ids", "tensor_units", "vector_units", "prefetch_v_rows", "store_v_rows", "kv_pipeline", "barrier"),
-        *("tile_weight", "tile_kv", "replayer", "boards", "phase"),
+        *("tile_weight", "tile_kv", "replayer", "boards", "phase", "bodies"),
         # What the log tells: words loaded, ranges touched, ranges that hold something.
         *("int_mem", "loaded", "log"),
         # For the deadlock report only.
@@ -79,9 +80,9 @@ def machine() -> Machine:
     return made
 
 
-def snapshot(made: Machine) -> tuple[list[Any], list[int], list[int]]:
+def snapshot(made: Machine, body: range = ANYTHING) -> tuple[list[Any], list[int], list[int]]:
     assert made.replayer is not None
-    recorder = Recorder(made.sim.now)
+    recorder = Recorder(made.sim.now, body)
     for part in made.replayer.parts:
         part(recorder)
     return recorder.key, recorder.affines, recorder.totals
@@ -217,6 +218,54 @@ def test_a_change_of_the_network_shows(name: str) -> None:
     assert snapshot(made) != before
     values[3] -= 2 * LATER_PS
     assert snapshot(made) == before
+
+
+def body_of_the_layers(made: Machine) -> range:
+    """The instructions of the innermost replayed loop that core 0 is in."""
+    front = made.cores[0].front
+    ends = (each for each in front.code if each.heavy and each.jump - 1 <= front.pc <= each.index)
+    end = min(ends, key=lambda each: each.index - each.jump)
+    return range(end.jump - 1, end.index + 1)
+
+
+def test_registers_that_the_body_does_not_name_do_not_show() -> None:
+    made = machine()
+    front, body = made.cores[0].front, body_of_the_layers(made)
+    named = LoopBody.of(front.code, body).registers
+    assert 0 < len(named) < len(front.registers)
+    before, anywhere = snapshot(made, body), snapshot(made)
+    for register, old in enumerate(front.registers):
+        front.registers[register] = None if old is not None else 7
+        assert (snapshot(made, body) != before) == (register in named)
+        assert snapshot(made) != anywhere
+        front.registers[register] = old
+    assert snapshot(made, body) == before
+
+
+def test_lines_that_the_body_does_not_come_by_do_not_show() -> None:
+    made = machine()
+    fetch, body = made.cores[0].fetch, body_of_the_layers(made)
+    assert fetch is not None
+    code = made.cores[0].front.code
+    lines = range(code[body.start].line, min(code[body.stop - 1].line + 1 + fetch.params.ahead, fetch.lines))
+    before, ready = snapshot(made, body), fetch.ready
+    elsewhere = next(line for line in ready if line not in lines)
+    fetch.ready = {**ready, elsewhere: made.sim.now + LATER_PS}
+    assert snapshot(made, body) == before
+    for line in (lines[0], lines[-1]):
+        fetch.ready = {**ready, line: made.sim.now + LATER_PS}
+        assert snapshot(made, body) != before
+    fetch.ready = ready
+    waits, fetch.requests.consumer = fetch.requests.consumer, None  # a line is being fetched
+    assert snapshot(made, body) != before
+    fetch.requests.consumer = waits
+    assert snapshot(made, body) == before
+
+
+def test_a_core_outside_the_body_shows_everything() -> None:
+    made = machine()
+    front = made.cores[0].front
+    assert snapshot(made, range(front.pc + 1, front.pc + 9)) == snapshot(made)
 
 
 def test_a_lane_s_data_time_shows() -> None:
