@@ -17,7 +17,9 @@ from archsim.memory.opening import RowCounters
 from archsim.memory.pagelevel import PageSet, make_page_set
 from archsim.memory.refresh import Refresh, Spread, make_refresh, make_spread
 from archsim.memory.rowbus import RowBuses
+from archsim.memory.shapes import ShapeBook
 from archsim.memory.timing import DramTiming, find_timing
+from archsim.memory.windows import WindowTimer
 from archsim.units import Bytes
 
 MODES = ("run", "page")
@@ -90,23 +92,16 @@ class HbmMemory:
         timing, per = self.timing, self.params.pseudo_channels
         if self.params.mode == "page":
             return make_page_set(timing, self.map, self._windows, self.rows, per)
-        timer = RunTimer(
-            delays=make_delays(timing, per),
-            map=self.map,
-            refresh=self._windows,
-            row_buses=RowBuses(per),
-            burst_bytes=timing.burst_bytes,
-            spread=self._make_spread(),
-            counters=self.rows,
-        )
-        return LaneSet(timer)
+        shapes = ShapeBook(make_delays(timing, per), self.map, timing.burst_bytes, self._make_spread())
+        if self._windows.interval_ps:
+            return LaneSet(WindowTimer(shapes, RowBuses(per), self.rows, self._windows))
+        return LaneSet(RunTimer(shapes, RowBuses(per), self.rows))
 
-    def _make_spread(self) -> Spread | None:
-        if not self.params.smooth:
-            return None
+    def _make_spread(self) -> Spread:
+        """Refresh spread over data, of which windows leave nothing."""
         timing, period = self.timing, self.period_bytes // self.map.channels
-        bursts = period // timing.burst_bytes
-        return make_spread(self.refresh, period, bursts * timing.burst_cycles * timing.tck_ps)
+        refresh = self.refresh if self.params.smooth else make_refresh(timing, "off")
+        return make_spread(refresh, period, period // timing.burst_bytes * timing.burst_cycles * timing.tck_ps)
 
     @property
     def channel_count(self) -> int:

@@ -74,7 +74,7 @@ class LaneSet:
                 shares.setdefault((times[0], times[1], times[2]), []).extend(members)
         if len(touched) > 1:
             self._merge(at, touched)
-            self._join_near(at, touched, self.timer.data_ps(min([key[0] for key in shares])) >> NEAR_SHIFT)
+            self._join_near(at, touched, self.timer.shapes.data_ps(min([key[0] for key in shares])) >> NEAR_SHIFT)
         found = [Share(tuple(sorted(members)), *key) for key, members in shares.items()]
         return sorted(found, key=lambda share: share.channels)
 
