@@ -8,6 +8,7 @@ import attrs
 
 from archsim.kernel.snapshot import Visitor
 from archsim.memory.delays import QUANTUM_PS, Delays
+from archsim.memory.rowbus import BusRanges
 
 CLOSED = -1
 
@@ -35,8 +36,8 @@ class Lane(BusState):
     """State of identically timed channels: absolute ps, and open rows by bank (index: bank x groups + group).
 
     `release` is the earliest precharge by bank; `act_free` is the activate-rate server, `act_order` when the
-    next activate of a long run may come; `siblings` says how
-    many channels of a row bus move together in this lane. `epoch` counts refreshes met, and in elapsed time
+    next activate of a long run may come; `siblings` says how many channels of a row bus move together in this lane,
+    `buses` which those buses are. `epoch` counts refreshes met, and in elapsed time
     none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that the bus idled while
     a page was opened, which short later runs may use. `busy_ps` is data time per channel since the channel
     joined. `rows` is the only field that depends on addresses.
@@ -44,6 +45,7 @@ class Lane(BusState):
 
     channels: tuple[int, ...]
     siblings: int
+    buses: BusRanges
     rows: list[int]
     release: list[int]
     act_free: int = 0
@@ -59,7 +61,7 @@ class Lane(BusState):
         now = visitor.now
         self.holes = [hole for hole in self.holes if hole[1] > now]
         mixable = self.mixable_at(now, burst_ps)
-        visitor.state(self.channels, self.siblings, self.write, self.turn_ps, mixable, len(self.holes))
+        visitor.state(self.channels, self.siblings, self.buses, self.write, self.turn_ps, mixable, len(self.holes))
         visitor.exact_time(max(self.bus_free, now - PAST_PS))
         for start, end in self.holes:
             visitor.time(start)
@@ -87,6 +89,11 @@ class Lane(BusState):
         self.act_order = max(self.act_order, other.act_order)
         self.release = [max(a, b) for a, b in zip(self.release, other.release, strict=True)]
         self.holes = [hole for hole in self.holes if hole in other.holes]
+
+    def busy_until(self, at: int) -> int:
+        """When the bus is free for either direction; 0 for a run that arrives later."""
+        until = self.bus_free + self.turn_ps
+        return until if until > at else 0
 
     def key(self, at: int, burst_ps: int) -> Hashable:
         """Equal for lanes that no run arriving at or after `at` can tell apart."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -37,9 +37,9 @@ class LaneSet:
         map_ = self.timer.map
         banks = map_.banks * map_.bank_groups
         everyone = map_.all_channels
-        self.lanes = [
-            Lane(channels=everyone, siblings=self._siblings(everyone), rows=[CLOSED] * banks, release=[0] * banks)
-        ]
+        siblings, buses = self.timer.row_buses.of(everyone)
+        rows, release = [CLOSED] * banks, [0] * banks
+        self.lanes = [Lane(channels=everyone, siblings=siblings, buses=buses, rows=rows, release=release)]
         self.busy = [0] * map_.channels
 
     def busy_ps(self) -> list[int]:
@@ -64,21 +64,23 @@ class LaneSet:
     def serve(self, at: int, groups: Sequence[ChannelRuns], write: bool) -> list[Share]:
         """Book the runs of one request; channels with equal times come back as one share, in channel order."""
         if len(groups) == 1 and len(self.lanes) == 1 and len(groups[0].channels) == self.timer.map.channels:
-            return [self._serve_lane(self.lanes[0], at, groups[0].runs, write)]
-        shares: dict[tuple[int, int, int], list[int]] = {}
+            lane = self.lanes[0]
+            return [Share(lane.channels, *self._serve_lane(lane, at, groups[0].runs, write))]
+        found: dict[tuple[int, int, int], list[tuple[int, ...]]] = {}
         touched: list[Lane] = []
         for channels, runs in groups:
             for lane in self._select(channels):
                 touched.append(lane)
-                members, *times = self._serve_lane(lane, at, runs, write)
-                shares.setdefault((times[0], times[1], times[2]), []).extend(members)
+                found.setdefault(self._serve_lane(lane, at, runs, write), []).append(lane.channels)
+        shares = [Share(_united(parts), *times) for times, parts in found.items()]
         if len(touched) > 1:
             self._merge(at, touched)
-            self._join_near(at, touched, self.timer.shapes.data_ps(min([key[0] for key in shares])) >> NEAR_SHIFT)
-        found = [Share(tuple(sorted(members)), *key) for key, members in shares.items()]
-        return sorted(found, key=lambda share: share.channels)
+            self._join_near(at, touched, self.timer.shapes.data_ps(min([key[0] for key in found])) >> NEAR_SHIFT)
+            shares.sort()
+        return shares
 
-    def _serve_lane(self, lane: Lane, at: int, runs: Sequence[tuple[int, int]], write: bool) -> Share:
+    def _serve_lane(self, lane: Lane, at: int, runs: Sequence[tuple[int, int]], write: bool) -> tuple[int, int, int]:
+        """(bytes, first data, last data) of the runs, booked one after the other."""
         serve = self.timer.serve
         first, last, total = -1, 0, 0
         for local, nbytes in runs:
@@ -88,15 +90,7 @@ class LaneSet:
                 first = begin
             if end > last:
                 last = end
-        return Share(lane.channels, total, first, last)
-
-    def _siblings(self, channels: tuple[int, ...]) -> int:
-        """Most channels of one row bus that are in `channels`."""
-        per = self.timer.row_buses.pseudo_channels
-        counts: dict[int, int] = {}
-        for channel in channels:
-            counts[channel // per] = counts.get(channel // per, 0) + 1
-        return max(counts.values())
+        return total, first, last
 
     def _select(self, channels: tuple[int, ...]) -> list[Lane]:
         """Lanes that make up exactly `channels`; lanes that reach beyond are split."""
@@ -119,31 +113,30 @@ class LaneSet:
         """Take `inside` out of the lane into one of their own."""
         taken = set(inside)
         rest = tuple([c for c in lane.channels if c not in taken])
-        twin = attrs.evolve(
-            lane,
-            channels=inside,
-            siblings=self._siblings(inside),
-            rows=list(lane.rows),
-            release=list(lane.release),
-            holes=list(lane.holes),
-        )
-        lane.channels, lane.siblings = rest, self._siblings(rest)
+        twin = attrs.evolve(lane, rows=list(lane.rows), release=list(lane.release), holes=list(lane.holes))
+        self._populate(twin, inside)
+        self._populate(lane, rest)
         self.lanes.append(twin)
         return twin
 
     def _merge(self, at: int, touched: Sequence[Lane]) -> None:
         """Unite lanes among `touched` whose state has become equal."""
-        by_key: dict[Hashable, Lane] = {}
+        homes: dict[int, list[Lane]] = {}
+        burst_ps = self.timer.delays.burst
         for lane in touched:
-            home = by_key.setdefault(lane.key(at, self.timer.delays.burst), lane)
-            if home is not lane:
-                self._unite(home, lane)
+            alike = homes.setdefault(lane.busy_until(at), [])
+            for home in alike:
+                if home.key(at, burst_ps) == lane.key(at, burst_ps):
+                    self._unite(home, lane)
+                    break
+            else:
+                alike.append(lane)
 
     def _rejoin(self, now: int) -> None:
         """Unite lanes that no run to come can tell apart: idle ones of whole physical channels, if any."""
         buses = self.timer.row_buses
         if len(self.lanes) > 1 and buses.idle(now):
-            self._merge(now, [lane for lane in self.lanes if lane.bus_free <= now and buses.whole(lane.channels)])
+            self._merge(now, [lane for lane in self.lanes if lane.bus_free <= now and buses.whole(lane.channels, lane.buses)])
 
     def _join_near(self, at: int, touched: Sequence[Lane], slack_ps: int) -> None:
         """Unite lanes with the same rows open whose data end within `slack_ps` of each other, far enough from `at`."""
@@ -169,6 +162,16 @@ class LaneSet:
     def _unite(self, home: Lane, lane: Lane) -> None:
         self._settle(home)
         self._settle(lane)
-        home.channels = tuple(sorted(home.channels + lane.channels))
-        home.siblings = self._siblings(home.channels)
+        self._populate(home, _united((home.channels, lane.channels)))
         self.lanes.remove(lane)
+
+    def _populate(self, lane: Lane, channels: tuple[int, ...]) -> None:
+        lane.channels = channels
+        lane.siblings, lane.buses = self.timer.row_buses.of(channels)
+
+
+def _united(parts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Disjoint sets of increasing channels as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(sorted([channel for part in parts for channel in part]))

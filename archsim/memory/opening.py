@@ -73,7 +73,7 @@ class PageOpener:
                     conflicts += old >= 0
             if closed:
                 if not opened:
-                    buses_free = self.row_buses.free(lane.channels)
+                    buses_free = self.row_buses.free(lane.buses)
                     slot, gap = self._first_slot(lane, at, buses_free, whole)
                 opened += len(closed)
                 closed.sort()
@@ -118,7 +118,7 @@ class PageOpener:
         self._hold(lane, max(at, buses_free) + row_ps)
 
     def _hold(self, lane: Lane, until: int) -> None:
-        self.row_buses.hold(lane.channels, until, everyone=len(lane.channels) == self.map.channels)
+        self.row_buses.hold(lane.buses, until, everyone=len(lane.channels) == self.map.channels)
 
     def _count_late(self, local: int, end: int, width: int) -> int:
         """Count the pages behind the first row sets of a run from `local` to `end` in `width` channels, all conflicts.

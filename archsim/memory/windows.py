@@ -74,7 +74,7 @@ class WindowTimer(RunTimer):
             turns, closed = self._look(lane, pages, row + ahead, at, hit)
             if closed:
                 if not opened:
-                    buses_free = self.row_buses.free(lane.channels)
+                    buses_free = self.row_buses.free(lane.buses)
                     slot, gap = self._first_slot(lane, at, buses_free, whole=True)
                 opened += len(closed)
                 conflicts += sum([ready > at for ready, _, _, _ in closed])
