@@ -15,6 +15,9 @@ import attrs
 
 from archsim.errors import ConfigError, MemoryFault
 
+MAX_PATTERNS = 4096
+"""Uneven splits remembered; beyond it they are worked out anew, which costs time and changes no result."""
+
 
 class Location(NamedTuple):
     """Coordinates of one byte; `column` is the byte's place inside its page."""
@@ -33,13 +36,19 @@ class ChannelRuns(NamedTuple):
     runs: tuple[tuple[int, int], ...]
 
 
+_Part = tuple[int, int, int]
+"""(number of the extent, local address behind that of its first stripe, bytes)."""
+
+_Pattern = list[tuple[tuple[int, ...], tuple[_Part, ...]]]
+"""What channels have in common, by group of them."""
+
+
 class _Segment(NamedTuple):
-    """Channels lo..hi-1 take `nbytes` from `local` on."""
+    """Channels lo..hi-1 take one part."""
 
     lo: int
     hi: int
-    local: int
-    nbytes: int
+    part: _Part
 
 
 def _log2(path: str, value: int) -> int:
@@ -65,6 +74,7 @@ class AddressMap:
     row_set_shift: int = attrs.field(init=False)
     _stripe_mask: int = attrs.field(init=False)
     _all: tuple[int, ...] = attrs.field(init=False)
+    _patterns: dict[tuple[tuple[int, int], ...], _Pattern] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Derive the shifts; raises ConfigError for sizes that are no powers of two or do not nest."""
@@ -125,15 +135,32 @@ class AddressMap:
         return [ChannelRuns(self._all, tuple(runs))] if runs else []
 
     def _split_uneven(self, extents: Sequence[tuple[int, int]]) -> list[ChannelRuns]:
-        segments = []
+        mask, shift = self._stripe_mask, self.channel_shift
         for address, nbytes in extents:
             self.check(address, nbytes)
-            if nbytes:
-                segments += self._segments(address, nbytes)
-        return self._group(segments)
+        key = tuple([(address & mask, nbytes) for address, nbytes in extents])
+        pattern = self._patterns.get(key) or self._make_pattern(key)
+        bases = [(address & ~mask) >> shift for address, _ in extents]
+        groups: dict[tuple[tuple[int, int], ...], tuple[int, ...]] = {}
+        for channels, parts in pattern:
+            runs = tuple([(bases[extent] + local, nbytes) for extent, local, nbytes in parts])
+            # Parts of different extents may happen to be the same runs.
+            groups[runs] = tuple(sorted(groups[runs] + channels)) if runs in groups else channels
+        return [ChannelRuns(channels, runs) for runs, channels in groups.items()]
 
-    def _segments(self, address: int, nbytes: int) -> list[_Segment]:
-        """Ranges of channels with equal local address and size, for one extent."""
+    def _make_pattern(self, extents: tuple[tuple[int, int], ...]) -> _Pattern:
+        """What extents of (address in the stripe, bytes) ask of the channels, relative to the stripe; now known."""
+        segments = []
+        for extent, (address, nbytes) in enumerate(extents):
+            if nbytes:
+                segments += self._segments(extent, address, nbytes)
+        if len(self._patterns) >= MAX_PATTERNS:
+            self._patterns.clear()
+        self._patterns[extents] = pattern = self._group(segments)
+        return pattern
+
+    def _segments(self, extent: int, address: int, nbytes: int) -> list[_Segment]:
+        """Ranges of channels with equal local address and size, for one extent that begins in the first stripe."""
         unit, total = self.interleave, self.channels
         first, end = address >> self.chunk_shift, address + nbytes
         chunks = ((end - 1) >> self.chunk_shift) - first + 1
@@ -158,19 +185,19 @@ class AddressMap:
             if start == last:
                 size -= tail
             lo = origin + start - (total if wrapped else 0)
-            found.append(_Segment(lo, lo + stop - start, local, size))
+            found.append(_Segment(lo, lo + stop - start, (extent, local, size)))
         return found
 
-    def _group(self, segments: list[_Segment]) -> list[ChannelRuns]:
-        """Overlay the segments of all extents; channels with equal runs become one group."""
+    def _group(self, segments: list[_Segment]) -> _Pattern:
+        """Overlay the segments of all extents; channels with equal parts become one group."""
         marks = sorted({s.lo for s in segments} | {s.hi for s in segments})
         index = {mark: i for i, mark in enumerate(marks)}
-        runs: list[list[tuple[int, int]]] = [[] for _ in marks]
-        for lo, hi, local, nbytes in segments:
+        parts: list[list[_Part]] = [[] for _ in marks]
+        for lo, hi, part in segments:
             for i in range(index[lo], index[hi]):
-                runs[i].append((local, nbytes))
-        groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for i, mine in enumerate(runs):
+                parts[i].append(part)
+        groups: dict[tuple[_Part, ...], list[int]] = {}
+        for i, mine in enumerate(parts):
             if mine:
                 groups.setdefault(tuple(mine), []).extend(range(marks[i], marks[i + 1]))
-        return [ChannelRuns(tuple(channels), key) for key, channels in groups.items()]
+        return [(tuple(channels), key) for key, channels in groups.items()]
