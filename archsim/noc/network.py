@@ -21,6 +21,7 @@ import attrs
 
 from archsim.kernel.snapshot import Visitor
 from archsim.kernel.transfer import Share
+from archsim.noc.load import Load, Weigher
 from archsim.noc.params import NocParams
 from archsim.noc.plan import Plan, Planner, Route
 from archsim.noc.routing import RouteTable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_PLANS = 4096
 """Plans kept; beyond it they are made anew, which costs time and changes no result."""
+MAX_LOADS = 256
+"""Loads kept of each plan, in the same way."""
 
 _Key = tuple[tuple[int, ...], ...]
 
@@ -51,7 +54,7 @@ class Network:
 
     State between calls, all in absolute ps or plain counts: `free_ps`, `sent_ps` (free for what cores send),
     `link_bytes` and `link_busy_ps` (bytes / width) per link, numbered as `ends` (the memory ports' links first:
-    channel j's outward-facing link is j, its inward-facing one `channels` + j), the tallies of plans not yet
+    channel j's outward-facing link is j, its inward-facing one `channels` + j), the tallies of loads not yet
     settled, and `bytes`, the payload delivered. Raises WiringError and ConfigError as `build_topology` does.
     """
 
@@ -70,7 +73,9 @@ class Network:
         self.bytes = 0
         roles = self.graph.nodes(data="role")
         between = [roles[src] == roles[dst] == "router" for src, dst in self.ends]
-        self._queued_percent = [params.queued_percent if inner and cores > 1 else 100 for inner in between]
+        queued_percent = [params.queued_percent if inner and cores > 1 else 100 for inner in between]
+        self._weigher = Weigher(period_ps, self.widths, queued_percent)
+        self._tallied: list[Load] = []
         self._planner = Planner(self.widths, [self._hop_ps(*end) for end in self.ends])
         table = RouteTable(self.graph)
         self._in = [[self._route(table, port, core) for port in memory_ports] for core in core_ports]
@@ -104,30 +109,25 @@ class Network:
         """
         plans = self._in_plans[core]
         key = tuple([share[0] for share in shares])
-        plan = plans.get(key)
-        if plan is None:
-            plan = self._remember(plans, key, self._planner.inbound(key, self._in[core]))
-        free, period = self.free_ps, self.period_ps
-        loads = [share[1] for share in shares]
+        plan = plans.get(key) or self._remember(plans, key, self._planner.inbound(key, self._in[core]))
+        load = self._take(plan, tuple([share[1] for share in shares]))
+        free, links_end = self.free_ps, 0
         heads: list[int] = []
-        links_end = 0
-        for bundle in plan.bundles:
-            load = loads[bundle.share]
-            service = -(-load // bundle.width) * period
-            start, end = bundle.book(free, shares[bundle.share][2], service)
-            bundle.bytes += load
-            bundle.busy_ps += service
-            heads.append(start + bundle.hop_ps)
-            if end + bundle.tail_ps > links_end:
-                links_end = end + bundle.tail_ps
-        trunks_end = self._book_trunks(plan, loads, heads)
-        if trunks_end > links_end:
-            links_end = trunks_end
-        finish = 0
-        for share, route_ps, count in zip(shares, plan.routes_ps, plan.channel_counts, strict=True):
-            self.bytes += share[1] * count
-            if share[3] + route_ps > finish:
-                finish = share[3] + route_ps
+        for front, _, service in load.fronts:
+            end = front.book(free, shares[front.share][2], service, heads)
+            if end > links_end:
+                links_end = end
+        for link, hop_ps, tail_ps, feeds, _, service, queued in load.trunks:
+            start, head = free[link], min(feeds(heads))
+            if head >= start:
+                start, end = head, head + service
+            else:
+                end = start + queued
+            free[link] = end
+            heads.append(start + hop_ps)
+            if end + tail_ps > links_end:
+                links_end = end + tail_ps
+        finish = max([share[3] + route_ps for share, route_ps in zip(shares, plan.routes_ps, strict=True)], default=0)
         return (links_end, True) if links_end > finish else (finish, False)
 
     def send_to_memory(self, at_ps: int, groups: Sequence[tuple[tuple[int, ...], int]], core: int) -> int:
@@ -138,65 +138,29 @@ class Network:
         """
         plans = self._out_plans[core]
         key = tuple([group[0] for group in groups])
-        plan = plans.get(key)
-        if plan is None:
-            plan = self._remember(plans, key, self._planner.outbound(key, self._out[core]))
-        free, period = self.free_ps, self.period_ps
-        loads = [group[1] for group in groups]
-        heads: list[int] = []
-        arrival = at_ps
-        for trunk in plan.trunks:
-            head = min([heads[feed] for feed in trunk.feeds], default=at_ps)
-            start, end = self._send(trunk.link, sum([loads[share] * count for share, count in trunk.counts]), head)
+        plan = plans.get(key) or self._remember(plans, key, self._planner.outbound(key, self._out[core]))
+        load = self._take(plan, tuple([group[1] for group in groups]))
+        heads, arrival = [at_ps], at_ps
+        for trunk in load.trunks:
+            start, end = self._send(trunk.link, min(trunk.heads(heads)), trunk.service_ps, trunk.queued_ps)
             heads.append(start + trunk.hop_ps)
             arrival = max(arrival, end + trunk.tail_ps)
-        for bundle in plan.bundles:
-            load = loads[bundle.share]
-            service = -(-load // bundle.width) * period
-            _, end = bundle.book(free, heads[bundle.feed], service)
-            bundle.bytes += load
-            bundle.busy_ps += service
-            if end + bundle.tail_ps > arrival:
-                arrival = end + bundle.tail_ps
-        self.bytes += sum([load * count for load, count in zip(loads, plan.channel_counts, strict=True)])
+        for bundle, service in load.bundles:
+            _, end = bundle.book(self.free_ps, heads[bundle.feed], service)
+            arrival = max(arrival, end + bundle.tail_ps)
         return arrival
 
-    def _book_trunks(self, plan: Plan, loads: list[int], heads: list[int]) -> int:
-        """Occupy a read's shared links; appends each one's head to `heads`, returns the last tail's end."""
-        free, link_bytes, busy, period = self.free_ps, self.link_bytes, self.link_busy_ps, self.period_ps
-        links_end = 0
-        for link, width, hop_ps, tail_ps, feeds, counts in plan.trunks:
-            start = free[link]
-            head = min([heads[feed] for feed in feeds])
-            load = 0
-            for share, count in counts:
-                load += loads[share] * count
-            service = -(-load // width) * period
-            link_bytes[link] += load
-            busy[link] += service
-            if head >= start:
-                start = head
-            elif self._queued_percent[link] < 100:
-                service = -(-load * 100 // (width * self._queued_percent[link])) * period
-            free[link] = end = start + service
-            heads.append(start + hop_ps)
-            if end + tail_ps > links_end:
-                links_end = end + tail_ps
-        return links_end
-
-    def _send(self, link: int, load: int, head: int) -> tuple[int, int]:
+    def _send(self, link: int, head: int, service: int, queued: int) -> tuple[int, int]:
         """Occupy a link for what a core sends, whose head is there at `head`; returns (start, end).
 
-        Reads may have booked the link for data that are still to come. What is sent shares the link with them, a
-        flit of one and a flit of the other, and so takes twice its time, and puts off the reads to come.
+        It takes `service` ps, or `queued` if it has to wait. Reads may have booked the link for data that are still to
+        come. What is sent shares the link with them, a flit of one and a flit of the other, and so takes twice its
+        time, and puts off the reads to come.
         """
-        free, sent, width, period = self.free_ps, self.sent_ps, self.widths[link], self.period_ps
+        free, sent = self.free_ps, self.sent_ps
         start = max(head, sent[link])
-        service = -(-load // width) * period
-        self.link_bytes[link] += load
-        self.link_busy_ps[link] += service
-        if max(start, free[link]) > head and self._queued_percent[link] < 100:
-            service = -(-load * 100 // (width * self._queued_percent[link])) * period
+        if max(start, free[link]) > head:
+            service = queued
         if free[link] > start:
             free[link] += service
             sent[link] = end = min(start + 2 * service, free[link])
@@ -213,7 +177,9 @@ class Network:
         hops_ps = self._planner.hops_ps
         head, finish = at_ps, at_ps
         for link in route:
-            start, end = self._send(link, nbytes, head)
+            service, queued = self._weigher.link(nbytes, link)
+            start, end = self._send(link, head, service, queued)
+            self._count(slice(link, link + 1), nbytes, service)
             head = start + hops_ps[link]
             finish = max(finish, end) + hops_ps[link]
         self.bytes += nbytes
@@ -226,17 +192,33 @@ class Network:
         plans[key] = plan
         return plan
 
-    def settle(self) -> None:
-        """Move what the plans have tallied into `link_bytes` and `link_busy_ps`."""
-        for plans in (*self._in_plans, *self._out_plans):
-            for plan in plans.values():
-                for bundle in plan.bundles:
-                    if bundle.bytes:
-                        self._settle_links(range(len(self.ends))[bundle.where], bundle.bytes, bundle.busy_ps)
-                        bundle.bytes = bundle.busy_ps = 0
+    def _take(self, plan: Plan, nbytes: tuple[int, ...]) -> Load:
+        """The load of a transfer of `nbytes` per channel of each share, tallied."""
+        load = plan.loads.get(nbytes)
+        if load is None:
+            if len(plan.loads) >= MAX_LOADS:
+                plan.loads.clear()
+            load = plan.loads[nbytes] = self._weigher.load(plan, nbytes)
+        if not load.times:
+            self._tallied.append(load)
+        load.times += 1
+        self.bytes += load.nbytes
+        return load
 
-    def _settle_links(self, links: range, nbytes: int, busy_ps: int) -> None:
-        for link in links:
+    def settle(self) -> None:
+        """Move what the loads have tallied into `link_bytes` and `link_busy_ps`."""
+        for load in self._tallied:
+            for front, nbytes, service in load.fronts:
+                for where, _ in front.spans:
+                    self._count(where, nbytes * load.times, service * load.times)
+            for trunk in load.trunks:
+                where = slice(trunk.link, trunk.link + 1)
+                self._count(where, trunk.nbytes * load.times, trunk.service_ps * load.times)
+            load.times = 0
+        self._tallied.clear()
+
+    def _count(self, where: slice, nbytes: int, busy_ps: int) -> None:
+        for link in range(len(self.ends))[where]:
             self.link_bytes[link] += nbytes
             self.link_busy_ps[link] += busy_ps
 

@@ -8,21 +8,25 @@ that end, and the position of a link in its longest route is an order in which l
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
+
+if TYPE_CHECKING:
+    from archsim.noc.load import Load
 
 Route = tuple[int, ...]
 """Link numbers from end to end."""
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Bundle:
-    """Memory attachment links, equally spaced in the link table, that carry equal parts of one share.
+    """Memory attachment links, `count` of them equally spaced in the link table, at one router.
 
-    `feed` is the trunk that leads to them (core to memory only). `bytes` and `busy_ps` tally, per link,
-    what this bundle has carried since the network last settled its counters.
+    `hop_ps` is the latency of the link and the node behind it, `tail_ps` that of the rest of the route, both included;
+    `feed` is the trunk that leads to them (core to memory only).
     """
 
     where: slice
@@ -32,8 +36,11 @@ class Bundle:
     hop_ps: int
     tail_ps: int
     feed: int = -1
-    bytes: int = 0
-    busy_ps: int = 0
+
+    @property
+    def links(self) -> range:
+        """The links' numbers."""
+        return range(self.where.start, self.where.stop, self.where.step)
 
     def book(self, free: list[int], at_ps: int, service_ps: int) -> tuple[int, int]:
         """Occupy every link from `at_ps` or when it is free; returns (first start, last end) in ps."""
@@ -48,6 +55,44 @@ class Bundle:
         starts = [ready if ready > at_ps else at_ps for ready in frees]
         free[where] = [start + service_ps for start in starts]
         return min(starts), max(starts) + service_ps
+
+
+class Front(NamedTuple):
+    """Attachment links of equal width and latency that carry equal parts of one share, at all routers.
+
+    They are `bundles` by router, and `spans` of (links, count) without regard to routers; `tail_ps` is that of the
+    longest route.
+    """
+
+    share: int
+    width: int
+    hop_ps: int
+    tail_ps: int
+    bundles: tuple[Bundle, ...]
+    spans: tuple[tuple[slice, int], ...]
+
+    def book(self, free: list[int], at_ps: int, service_ps: int, heads: list[int]) -> int:
+        """Occupy every link from `at_ps` or when it is free; returns when the last tail is at the end of its route.
+
+        Appends to `heads` when each bundle's first head is behind the next node.
+        """
+        hop_ps = self.hop_ps
+        for where, _ in self.spans:
+            if max(free[where]) > at_ps:
+                break
+        else:
+            end = at_ps + service_ps
+            for where, count in self.spans:
+                free[where] = [end] * count
+            heads += [at_ps + hop_ps] * len(self.bundles)
+            return end + self.tail_ps
+        tails_end = 0
+        for bundle in self.bundles:
+            start, end = bundle.book(free, at_ps, service_ps)
+            heads.append(start + hop_ps)
+            if end + bundle.tail_ps > tails_end:
+                tails_end = end + bundle.tail_ps
+        return tails_end
 
 
 class Trunk(NamedTuple):
@@ -68,12 +113,16 @@ class Trunk(NamedTuple):
 
 @attrs.frozen
 class Plan:
-    """Links of one kind of transfer: `routes_ps` is each share's longest zero-load latency."""
+    """Links of one kind of transfer: `routes_ps` is each share's longest zero-load latency.
 
-    bundles: tuple[Bundle, ...]
+    `loads` are what transfers of this kind carried, by bytes per channel of each share.
+    """
+
+    fronts: tuple[Front, ...]
     trunks: tuple[Trunk, ...]
     routes_ps: tuple[int, ...]
     channel_counts: tuple[int, ...]
+    loads: dict[tuple[int, ...], Load] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -103,8 +152,9 @@ class Planner:
     def outbound(self, shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> Plan:
         """Core to memory: trunks from the core outwards, then bundles; `routes` by channel."""
         links, counts = self._trunk_links(shares, routes, slice(0, -1))
-        place = {link: index for index, link in enumerate(links)}
-        feeds: dict[int, list[int]] = {link: [] for link in links}
+        # The first head is that of the core's data.
+        place = {link: index + 1 for index, link in enumerate(links)}
+        feeds: dict[int, list[int]] = {link: [0] for link in links}
         for route in _used(shares, routes):
             for link, onward in pairwise(route[:-1]):
                 feeds[onward] = [place[link]]
@@ -162,7 +212,7 @@ class Planner:
             for link in links
         ]
         longest = tuple(max((self.latency_ps(routes[channel]) for channel in share), default=0) for share in shares)
-        return Plan(tuple(bundles), tuple(trunks), longest, tuple(len(share) for share in shares))
+        return Plan(_fronts(bundles), tuple(trunks), longest, tuple(len(share) for share in shares))
 
     def _tails(self, routes: Sequence[Route]) -> dict[int, int]:
         tails: dict[int, int] = {}
@@ -177,6 +227,17 @@ class Planner:
 def _used(shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[Route]:
     """The routes of all channels named, once each, in order of appearance."""
     return [routes[channel] for channel in dict.fromkeys(channel for share in shares for channel in share)]
+
+
+def _fronts(bundles: Sequence[Bundle]) -> tuple[Front, ...]:
+    """Neighbouring bundles of one share that are alike."""
+    fronts = []
+    for (share, width, hop_ps), group in groupby(bundles, key=attrgetter("share", "width", "hop_ps")):
+        alike = tuple(group)
+        links = sorted([link for bundle in alike for link in bundle.links])
+        spans = tuple(_even_runs(links))
+        fronts.append(Front(share, width, hop_ps, max([bundle.tail_ps for bundle in alike]), alike, spans))
+    return tuple(fronts)
 
 
 def _even_runs(links: Sequence[int]) -> Iterator[tuple[slice, int]]:
