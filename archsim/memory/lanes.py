@@ -136,7 +136,8 @@ class LaneSet:
         """Unite lanes that no run to come can tell apart: idle ones of whole physical channels, if any."""
         buses = self.timer.row_buses
         if len(self.lanes) > 1 and buses.idle(now):
-            self._merge(now, [lane for lane in self.lanes if lane.bus_free <= now and buses.whole(lane.channels, lane.buses)])
+            idle = [lane for lane in self.lanes if lane.bus_free <= now]
+            self._merge(now, [lane for lane in idle if buses.whole(lane.channels, lane.buses)])
 
     def _join_near(self, at: int, touched: Sequence[Lane], slack_ps: int) -> None:
         """Unite lanes with the same rows open whose data end within `slack_ps` of each other, far enough from `at`."""

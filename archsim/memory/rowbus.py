@@ -49,7 +49,7 @@ class RowBuses:
 
     def idle(self, now: int) -> bool:
         """Whether all buses are free."""
-        return max(self.common, *self.own) <= now if self.own else self.common <= now
+        return max([self.common, *self.own]) <= now
 
     def whole(self, channels: Sequence[int], buses: BusRanges) -> bool:
         """Whether these are all the channels of their buses."""
