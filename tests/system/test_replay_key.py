@@ -36,7 +36,7 @@ LEFT_OUT: dict[str, set[str]] = {
     "LaneSet": {"timer", "lanes"},
     # No refresh windows under replay; `mixable` and `turn_ps` are of the bus; `busy_ps` goes to the channels first.
     "Lane": {"epoch", "quiet_from", "quiet_to", "busy_ps"},
-    "RowBuses": {"pseudo_channels", "_known"},
+    "RowBuses": {"pseudo_channels"},
     "FrontEnd": {
         *("core", "cores", "geometry", "formats", "period_ps", "serial", "code", "fetch", "queues", "limits", "ledger"),
         *("gather_ids", "tensor_units", "vector_units", "prefetch_v_rows", "store_v_rows", "kv_pipeline", "barrier"),
@@ -141,7 +141,7 @@ def another(made: Machine) -> Operation:
 
 
 CHANGES: dict[tuple[str, str], Callable[[Any, Machine], Any]] = {
-    ("RowBuses", "own"): lambda old, m: {**old, 0: m.sim.now + LATER_PS},
+    ("RowBuses", "own"): lambda old, m: [m.sim.now + LATER_PS, *old[1:]],
     ("Lane", "holes"): lambda old, m: [*old, (m.sim.now, m.sim.now + LATER_PS)],
     ("FrontEnd", "receipts"): lambda old, m: [*old, m.sim.now + LATER_PS],
     ("FrontEnd", "producers"): lambda old, m: [*old[:-1], another(m)],
