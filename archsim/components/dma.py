@@ -82,7 +82,8 @@ class DmaEngine(ExecutionUnit):
         self.free_ps = start + (max(1, -(-transfer.nbytes // rate)) if rate else 1) * period
         if len(flying) >= self.params.in_flight:
             self.free_ps = max(self.free_ps, heapq.heappop(flying))
-        self.watch(operation, start, finish)
+        if self.sim.observers:
+            self.watch(operation, start, finish)
         operation.started(finish)
 
     busy_until: int = 0
@@ -125,6 +126,5 @@ class DmaEngine(ExecutionUnit):
         self.free_ps = self.busy_until
         super().close(end_ps)
 
-    def port_wait(self, operation: Operation, at_ps: int) -> int:
+    def claim(self, operation: Operation) -> None:
         """The DMA has priority at its port: it never waits for it."""
-        return at_ps

@@ -40,9 +40,10 @@ class KvEngine(ExecutionUnit):
         self.free_ps = end
         self.busy_ps += end - start
         self.operations += 1
-        self.port_a.take(begin, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
+        self.port_a.take(begin, end, operation.share_a, operation.rows_a)
         # Bytes leave as rows are quantised, so the network sees them from the first row on.
         finish, operation.cause = self.memory.write(begin + self.store_ps, transfer.extents)
         self.stored_bytes += transfer.nbytes
-        self.watch(operation, start, end)
+        if self.sim.observers:
+            self.watch(operation, start, end)
         operation.started(max(finish, end + self.store_ps))

@@ -36,6 +36,8 @@ class Operation:
         "phase",
         "rows_a",
         "rows_b",
+        "share_a",
+        "share_b",
         "transfer",
         "waiters",
     )
@@ -54,6 +56,10 @@ class Operation:
         """Row accesses on Vector SRAM port A."""
         self.rows_b = 0
         """Row accesses on Vector SRAM port B."""
+        self.share_a = 0
+        """Part of port A that they take, see `SharedPort.rate`."""
+        self.share_b = 0
+        """Part of port B."""
         self.cause = "operand"
         """What somebody who waits for this operation is stalled by."""
         self.transfer: Transfer | None = None

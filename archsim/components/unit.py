@@ -53,11 +53,11 @@ class ExecutionUnit(Component):
     def run(self) -> Process:
         """Start operations in order, each as early as its operands, the unit and the ports allow."""
         queue, sim = self.queue, self.sim
-        environment = sim.environment
+        items, environment = queue.items, sim.environment
         while True:
-            while not queue.items:
+            while not items:
                 yield queue.wait_items()
-            operation = queue.items[0]
+            operation = items[0]
             self.ready_ps, self.cause = operation.issue_ps, "operand"
             for other in operation.depends:
                 while other.finish_ps < 0:
@@ -67,16 +67,19 @@ class ExecutionUnit(Component):
                 if other.finish_ps > self.ready_ps:
                     self.ready_ps, self.cause = other.finish_ps, other.cause
             start = self.free_ps if self.free_ps > self.ready_ps else self.ready_ps
-            if start > environment.now:
+            now = sim.now
+            if start > now:
                 self.wake_ps = start
-                yield environment.timeout(start - environment.now)
-            start = environment.now  # type: ignore[assignment]
-            wait = self.port_wait(operation, start)
-            while wait > start:
-                self.wake_ps = wait
-                yield environment.timeout(wait - start)
-                start = environment.now  # type: ignore[assignment]
-                wait = self.port_wait(operation, start)
+                yield environment.timeout(start - now)
+            else:
+                start = now
+            self.claim(operation)
+            free = self.ports_free(operation, start)
+            while free > start:
+                self.wake_ps = free
+                yield environment.timeout(free - start)
+                start = free
+                free = self.ports_free(operation, start)
             self.account(operation, start, self.ready_ps, self.cause)
             queue.pop()
             self.start(operation, start)
@@ -111,13 +114,19 @@ class ExecutionUnit(Component):
             self.idle_ps += end_ps - self.free_ps
             self.free_ps = end_ps
 
-    def port_wait(self, operation: Operation, at_ps: int) -> int:
-        """Earliest time from `at_ps` on when the SRAM ports can serve the operation."""
-        cycles = operation.cycles
+    def claim(self, operation: Operation) -> None:
+        """Work out which share of each SRAM port the operation needs while it runs."""
         if operation.rows_a:
-            at_ps = self.port_a.free_at(at_ps, self.port_a.rate(operation.rows_a, cycles))
+            operation.share_a = self.port_a.rate(operation.rows_a, operation.cycles)
         if operation.rows_b:
-            at_ps = self.port_b.free_at(at_ps, self.port_b.rate(operation.rows_b, cycles))
+            operation.share_b = self.port_b.rate(operation.rows_b, operation.cycles)
+
+    def ports_free(self, operation: Operation, at_ps: int) -> int:
+        """Earliest time from `at_ps` on when the SRAM ports may have room for the operation's shares."""
+        if operation.share_a:
+            at_ps = self.port_a.free_at(at_ps, operation.share_a)
+        if operation.share_b:
+            at_ps = self.port_b.free_at(at_ps, operation.share_b)
         return at_ps
 
     def account(self, operation: Operation, start: int, ready: int, cause: str) -> None:
@@ -143,10 +152,11 @@ class ExecutionUnit(Component):
         self.busy_ps += occupied
         self.operations += 1
         if operation.rows_a:
-            self.port_a.take(start, end, self.port_a.rate(operation.rows_a, operation.cycles), operation.rows_a)
+            self.port_a.take(start, end, operation.share_a, operation.rows_a)
         if operation.rows_b:
-            self.port_b.take(start, end, self.port_b.rate(operation.rows_b, operation.cycles), operation.rows_b)
-        self.watch(operation, start, end)
+            self.port_b.take(start, end, operation.share_b, operation.rows_b)
+        if self.sim.observers:
+            self.watch(operation, start, end)
         operation.started(start + operation.latency * self.period_ps)
 
     def watch(self, operation: Operation, start: int, end: int) -> None:
@@ -173,21 +183,18 @@ class VectorUnit(ExecutionUnit):
 class TensorCore(ExecutionUnit):
     """A flattened output-stationary array; results drain behind the next accumulation."""
 
+    def claim(self, operation: Operation) -> None:
+        """Port B serves the vector operand of a tile, or the rows that a drain writes, over its whole latency."""
+        operation.share_b = self.port_b.rate(operation.rows_b, max(operation.cycles, operation.latency))
+
     def start(self, operation: Operation, start: int) -> None:
         """As any unit, but a drain's row writes are spread over its latency, not its one-cycle slot."""
-        if operation.cycles >= operation.latency or not operation.rows_b:
-            super().start(operation, start)
-            return
-        occupied = operation.cycles * self.period_ps
-        self.free_ps = start + occupied
+        occupied, finish = operation.cycles * self.period_ps, start + operation.latency * self.period_ps
+        end = start + occupied
+        self.free_ps = end
         self.busy_ps += occupied
         self.operations += 1
-        finish = start + operation.latency * self.period_ps
-        self.port_b.take(start, finish, self.port_b.rate(operation.rows_b, operation.latency), operation.rows_b)
-        self.watch(operation, start, start + occupied)
+        self.port_b.take(start, max(end, finish), operation.share_b, operation.rows_b)
+        if self.sim.observers:
+            self.watch(operation, start, end)
         operation.started(finish)
-
-    def port_wait(self, operation: Operation, at_ps: int) -> int:
-        """Port B serves the vector operand of a tile, or the rows that a drain writes."""
-        cycles = max(operation.cycles, operation.latency)
-        return self.port_b.free_at(at_ps, self.port_b.rate(operation.rows_b, cycles))
