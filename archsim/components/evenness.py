@@ -8,7 +8,9 @@ is enough that each moving access goes on meeting the same resting ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -17,6 +19,9 @@ from archsim.components.touches import IDS, LOAD, OPAQUE, PRODUCT, STORE
 if TYPE_CHECKING:
     from archsim.components.frontend import FrontEnd
     from archsim.components.touches import LogEntry
+
+Pair: TypeAlias = "tuple[LogEntry, LogEntry]"
+"""The same access of one iteration and of the next."""
 
 HBM = 4
 _REGION_BITS = 24
@@ -76,27 +81,35 @@ class Evenness:
         if len(earlier) != len(last):
             return False
         self.accesses += len(last)
+        pairs: Iterable[Pair] = zip(earlier, last, strict=True)
+        if self.forgiving:
+            pairs = self._without_gathers(pairs)
+        # Most of what a step does in one layer it does in the others, too.
+        return all(self._match(core, old, new, count) for (old, new), count in Counter(pairs).items())
+
+    def _without_gathers(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """All but gathers from elsewhere in the table of ids, whose rows may be anywhere: they are on other banks."""
         gathered = False
-        for old, new in zip(earlier, last, strict=True):
-            if old[0] != new[0] or old[3] != new[3]:
-                return False
+        for pair in pairs:
+            old, new = pair
             if new[0] != HBM:
-                gathered = self.forgiving and new[0] == IDS and old[1] != new[1] and old[2] == new[2]
-                if not gathered and not self._match(core, old, new):
-                    return False
+                gathered = new[0] == IDS and old[:3:2] == new[:3:2] and old[1] != new[1]
+                if not gathered:
+                    yield pair
             elif gathered and old[2] == new[2]:
-                # Rows of other ids: anywhere in the table, so on other banks.
                 self.hbm_bytes += new[2]
                 self.odd_bytes += new[2]
-            elif not self._match(core, old, new):
-                return False
-        return True
+            else:
+                yield pair
 
-    def _match(self, core: int, old: LogEntry, new: LogEntry) -> bool:
+    def _match(self, core: int, old: LogEntry, new: LogEntry, count: int) -> bool:
+        """Compare two accesses, which the iterations have `count` times."""
         what, where, much, write = new
+        if old[0] != what or old[3] != write:
+            return False
         move, change = where - old[1], much - old[2]
         if what < LOAD:
-            return not change and self._sweep(core, what, where, much, write, move)
+            return not change and self._sweep(core, what, where, much, write, move, count)
         if what == LOAD:
             kept = not move and where in self.fronts[core].stored
             if (move or change) and not kept:
@@ -108,7 +121,7 @@ class Evenness:
             return not change
         return not move and (what == STORE or not change)
 
-    def _sweep(self, core: int, what: int, where: int, much: int, write: bool, move: int) -> bool:
+    def _sweep(self, core: int, what: int, where: int, much: int, write: bool, move: int, count: int) -> bool:
         vlen = self.fronts[core].geometry.vlen
         odd = what == HBM and move % self.period_bytes != 0
         if move and ((odd and not self.forgiving) or (what == 0 and move % vlen)):
@@ -118,16 +131,18 @@ class Evenness:
         region = 0
         if what == HBM:
             core, region = 0, where >> _REGION_BITS
-            self.hbm_bytes += much
-            self.odd_bytes += odd * much
+            self.hbm_bytes += count * much
+            self.odd_bytes += count * odd * much
             if move and not odd:
                 low, high = low - low % self.period_bytes, high + -high % self.period_bytes
         key = (core, what, write, move, region)
         sweep = self.sweeps.get(key)
         if sweep is None:
             sweep = self.sweeps[key] = Sweep(low, high)
-        else:
-            sweep.low, sweep.high = min(sweep.low, low), max(sweep.high, high)
+        elif low < sweep.low:
+            sweep.low = low
+        if high > sweep.high:
+            sweep.high = high
         if what != HBM or self.forgiving:
             sweep.ranges.add((low, high))
         return True

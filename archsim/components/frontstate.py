@@ -169,8 +169,9 @@ class FrontState(Component):
         executed, busy = [each.count for each in self.code], [each.busy for each in self.code]
         visitor.count_list(executed)
         visitor.count_list(busy)
-        for decoded, count, cycles in zip(self.code, executed, busy, strict=True):
-            decoded.count, decoded.busy = count, cycles
+        if visitor.moves:
+            for decoded, count, cycles in zip(self.code, executed, busy, strict=True):
+                decoded.count, decoded.busy = count, cycles
 
     def _replay_operations(self, visitor: Visitor) -> None:
         now = min(visitor.now, self.time_ps)

@@ -24,6 +24,8 @@ class Residency:
 
     def write(self, low: int, high: int) -> None:
         """Mark [low, high)."""
+        if self.low <= low and high <= self.high:
+            return
         first, last = low // self.grain, -(-high // self.grain)
         self.written[first:last] = b"\1" * (last - first)
         self._look_around(first, last)

@@ -22,10 +22,17 @@ LOAD, OPAQUE, STORE, PRODUCT, IDS, REMOTE = 10, 11, 12, 13, 14, 15
 
 def moved_back(log: list[LogEntry], earlier: list[LogEntry], last: list[LogEntry], times: int) -> bool:
     """Whether `log` is what `last` would have been `times` repetitions before, `earlier` being the one before it."""
-    return len(log) == len(last) and all(
-        entry == (what, where - times * (where - where0), much - times * (much - much0), write)
-        for entry, (_, where0, much0, _), (what, where, much, write) in zip(log, earlier, last, strict=True)
-    )
+    if len(log) != len(last):
+        return False
+    for entry, old, new in zip(log, earlier, last, strict=True):
+        if old == new:
+            if entry != new:
+                return False
+            continue
+        (_, where0, much0, _), (what, where, much, write) = old, new
+        if entry != (what, where - times * (where - where0), much - times * (much - much0), write):
+            return False
+    return True
 
 
 def single(
@@ -51,12 +58,14 @@ def sweep(earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int
     `earlier` is the repetition before the last one.
     """
     entries: list[LogEntry] = []
-    for (what, where0, much0, _), (_, where, much, write) in zip(earlier, last, strict=True):
-        move, change = where - where0, much - much0
+    for old, new in zip(earlier, last, strict=True):
+        what, where, much, write = new
+        if old == new:
+            entries += (new, new) if what == PRODUCT else (new,)
+            continue
+        move, change = where - old[1], much - old[2]
         first, end = where - behind * move, where + times * move
-        if what in (LOAD, OPAQUE) and not (move or change):
-            entries.append((what, where, much, write))
-        elif what == LOAD:
+        if what == LOAD:
             entries += [(LOAD, where + i * move, much + i * change, False) for i in range(-behind, times + 1)]
         elif what == STORE:
             entries.append((STORE, where, much + times * change, True))
@@ -74,12 +83,13 @@ def sweep(earlier: list[LogEntry], last: list[LogEntry], behind: int, times: int
 def take_effect(front: FrontEnd, earlier: list[LogEntry], last: list[LogEntry], times: int) -> None:
     """What `times` more repetitions leave behind: words that are unknown, and SRAM that holds something."""
     loaded = front.loaded or ()
-    for (what, where0, _, _), (_, where, much, write) in zip(earlier, last, strict=True):
-        move = where - where0
+    for old, new in zip(earlier, last, strict=True):
+        what, where, much, write = new
+        move = where - old[1]
         if what == OPAQUE:
             for start in range(where + move, where + (times + 1) * move, move) if move else (where,):
                 front.int_mem[start : start + much] = [None] * much
-        elif write and what < len(loaded):
+        elif move and write and what < len(loaded):
             end = where + times * move
             loaded[what].write(min(where, end), max(where, end) + much)
 

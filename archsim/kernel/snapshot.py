@@ -20,6 +20,9 @@ ANYTHING = range(0)
 class Visitor:
     """What components call; the base class keeps everything as it is."""
 
+    moves = False
+    """Whether what is to be kept differs from what is there."""
+
     def __init__(self, now: int, body: range = ANYTHING) -> None:
         self.now = now
         self.body = body
@@ -113,6 +116,8 @@ class Recorder(Visitor):
 class Skipper(Visitor):
     """Moves the state on by `times` iterations, given what one iteration adds, in the recorder's order."""
 
+    moves = True
+
     def __init__(
         self, now: int, affines: list[int], totals: list[int], times: int, body: range = ANYTHING
     ) -> None:
@@ -128,3 +133,7 @@ class Skipper(Visitor):
     def count(self, value: int) -> int:
         """Grow by `times` iterations."""
         return value + self._times * next(self._totals)
+
+    def count_list(self, totals: list[int]) -> None:
+        """The same, of each of a list."""
+        totals[:] = [value + self._times * step for value, step in zip(totals, self._totals, strict=False)]

@@ -59,8 +59,8 @@ LEFT_OUT: dict[str, set[str]] = {
     # Its queue is empty here: what it waits for is looked at in the other units.
     "NetworkInterface": {*UNIT, "port", "fronts", "ready_ps", "cause", "wake_ps"},
     # Waiters are processes, which the kernel's queue and the components' own waits tell.
-    # `effect` is for runs with values, which are never replayed.
-    "Operation": {"phase", "waiters", "effect"},
+    # `effect` is for runs with values, which are never replayed; shares of ports follow from rows and cycles.
+    "Operation": {"phase", "waiters", "effect", "share_a", "share_b"},
     "PhaseRun": {"ledger", "totals"},
     "PhaseTotals": set(),
 }
