@@ -1,8 +1,9 @@
 """Hazard tracking: which operations in flight must finish before a new one may start.
 
 Each address space keeps the ranges of operations that have not retired. A new reader depends on
-overlapping writers, a new writer on overlapping writers and readers. Registers f0-f7 are tracked the
-same way, by number. Ranges are half open, in the space's own address unit.
+overlapping writers, a new writer on overlapping writers and readers. A write takes the place of what it
+covers: who waits for the write, waits for that, too. Registers f0-f7 are tracked the same way, by number.
+Ranges are half open, in the space's own address unit.
 """
 
 from __future__ import annotations
@@ -32,10 +33,8 @@ class SpaceBoard:
     def read(self, low: int, high: int, operation: Operation, now_ps: int) -> None:
         """Enter a read of [low, high)."""
         depends = operation.depends
-        writers = self.writers
-        while writers and 0 <= writers[0][2].finish_ps <= now_ps:
-            del writers[0]
-        for start, end, other in writers:
+        _drop_retired(self.writers, now_ps)
+        for start, end, other in self.writers:
             if start < high and low < end and not (0 <= other.finish_ps <= now_ps):
                 depends.append(other)
         readers = self.readers
@@ -52,20 +51,9 @@ class SpaceBoard:
 
     def write(self, low: int, high: int, operation: Operation, now_ps: int) -> None:
         """Enter a write of [low, high)."""
-        depends = operation.depends
+        _give_way(self.writers, low, high, operation, now_ps)
+        _give_way(self.readers, low, high, operation, now_ps)
         writers = self.writers
-        while writers and 0 <= writers[0][2].finish_ps <= now_ps:
-            del writers[0]
-        readers = self.readers
-        while readers and 0 <= readers[0][2].finish_ps <= now_ps:
-            del readers[0]
-        for start, end, other in writers:
-            # A transfer writes codes and scales, which may meet.
-            if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):
-                depends.append(other)
-        for start, end, other in self.readers:
-            if start < high and low < end and other is not operation and not (0 <= other.finish_ps <= now_ps):
-                depends.append(other)
         writers.append((low, high, operation))
         if len(writers) > self._prune_writers:
             self.writers = _alive(writers, now_ps)
@@ -92,6 +80,27 @@ class SpaceBoard:
             if start < high and low < end and not (0 <= other.finish_ps <= now_ps):
                 return other
         return None
+
+
+def _give_way(entries: list[Entry], low: int, high: int, operation: Operation, now_ps: int) -> None:
+    """Make a write of [low, high) wait for what it overlaps, and drop what it covers."""
+    _drop_retired(entries, now_ps)
+    covered = []
+    for place, (start, end, other) in enumerate(entries):
+        # A transfer writes codes and scales, which may meet.
+        if start < high and low < end and other is not operation:
+            if not (0 <= other.finish_ps <= now_ps):
+                operation.depends.append(other)
+            if low <= start and end <= high:
+                covered.append(place)
+    for place in reversed(covered):
+        del entries[place]
+
+
+def _drop_retired(entries: list[Entry], now_ps: int) -> None:
+    """Drop the oldest entries, up to the first that has not retired."""
+    while entries and 0 <= entries[0][2].finish_ps <= now_ps:
+        del entries[0]
 
 
 def _supersedes(new: Operation, old: Operation) -> bool:
