@@ -8,7 +8,7 @@ import attrs
 
 from archsim.kernel.snapshot import Visitor
 from archsim.memory.delays import QUANTUM_PS, Delays
-from archsim.memory.rowbus import BusRanges
+from archsim.memory.rowbus import BusGroup
 
 CLOSED = -1
 
@@ -28,7 +28,8 @@ class BusState:
 
     def mixable_at(self, at: int, burst_ps: int) -> int:
         """What is left of `mixable` for a run that arrives at `at`: at most the bursts of the backlog then."""
-        return min(self.mixable, (self.bus_free - at) // burst_ps) if at < self.bus_free else 0
+        queued = (self.bus_free - at) // burst_ps if at < self.bus_free else 0
+        return queued if queued < self.mixable else self.mixable
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -36,16 +37,14 @@ class Lane(BusState):
     """State of identically timed channels: absolute ps, and open rows by bank (index: bank x groups + group).
 
     `release` is the earliest precharge by bank; `act_free` is the activate-rate server, `act_order` when the
-    next activate of a long run may come; `siblings` says how many channels of a row bus move together in this lane,
-    `buses` which those buses are. `epoch` counts refreshes met, and in elapsed time
-    none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that the bus idled while
-    a page was opened, which short later runs may use. `busy_ps` is data time per channel since the channel
-    joined. `rows` is the only field that depends on addresses.
+    next activate of a long run may come; `buses` are the row buses of the channels. `epoch` counts refreshes
+    met, and in elapsed time none lies between `quiet_from` and `quiet_to`. `holes` are stretches (start, end) that
+    the bus idled while a page was opened, which short later runs may use. `busy_ps` is data time per channel since
+    the channel joined. `rows` is the only field that depends on addresses.
     """
 
     channels: tuple[int, ...]
-    siblings: int
-    buses: BusRanges
+    buses: BusGroup
     rows: list[int]
     release: list[int]
     act_free: int = 0
@@ -61,7 +60,7 @@ class Lane(BusState):
         now = visitor.now
         self.holes = [hole for hole in self.holes if hole[1] > now]
         mixable = self.mixable_at(now, burst_ps)
-        visitor.state(self.channels, self.siblings, self.buses, self.write, self.turn_ps, mixable, len(self.holes))
+        visitor.state(self.channels, self.buses, self.write, self.turn_ps, mixable, len(self.holes))
         visitor.exact_time(max(self.bus_free, now - PAST_PS))
         for start, end in self.holes:
             visitor.time(start)
@@ -125,7 +124,8 @@ def bus_ready(lane: BusState, delays: Delays, at: int, bursts: int, write: bool)
     if lane.mixable:
         lane.mixable = lane.mixable_at(at, delays.burst)
     if not write:
-        lane.mixable = min(lane.mixable + bursts, MAX_BACKLOG)
+        mixable = lane.mixable + bursts
+        lane.mixable = mixable if mixable < MAX_BACKLOG else MAX_BACKLOG
         if lane.write:
             free += lane.turn_ps
         lane.write, lane.turn_ps = False, 0

@@ -37,9 +37,8 @@ class LaneSet:
         map_ = self.timer.map
         banks = map_.banks * map_.bank_groups
         everyone = map_.all_channels
-        siblings, buses = self.timer.row_buses.of(everyone)
-        rows, release = [CLOSED] * banks, [0] * banks
-        self.lanes = [Lane(channels=everyone, siblings=siblings, buses=buses, rows=rows, release=release)]
+        buses = self.timer.row_buses.of(everyone, map_.channels)
+        self.lanes = [Lane(channels=everyone, buses=buses, rows=[CLOSED] * banks, release=[0] * banks)]
         self.busy = [0] * map_.channels
 
     def busy_ps(self) -> list[int]:
@@ -134,10 +133,8 @@ class LaneSet:
 
     def _rejoin(self, now: int) -> None:
         """Unite lanes that no run to come can tell apart: idle ones of whole physical channels, if any."""
-        buses = self.timer.row_buses
-        if len(self.lanes) > 1 and buses.idle(now):
-            idle = [lane for lane in self.lanes if lane.bus_free <= now]
-            self._merge(now, [lane for lane in idle if buses.whole(lane.channels, lane.buses)])
+        if len(self.lanes) > 1 and self.timer.row_buses.idle(now):
+            self._merge(now, [lane for lane in self.lanes if lane.bus_free <= now and lane.buses.whole])
 
     def _join_near(self, at: int, touched: Sequence[Lane], slack_ps: int) -> None:
         """Unite lanes with the same rows open whose data end within `slack_ps` of each other, far enough from `at`."""
@@ -168,7 +165,7 @@ class LaneSet:
 
     def _populate(self, lane: Lane, channels: tuple[int, ...]) -> None:
         lane.channels = channels
-        lane.siblings, lane.buses = self.timer.row_buses.of(channels)
+        lane.buses = self.timer.row_buses.of(channels, self.timer.map.channels)
 
 
 def _united(parts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -73,8 +73,7 @@ class PageOpener:
                     conflicts += old >= 0
             if closed:
                 if not opened:
-                    buses_free = self.row_buses.free(lane.buses)
-                    slot, gap = self._first_slot(lane, at, buses_free, whole)
+                    slot, gap, buses_free = self._first_slot(lane, at, whole=whole)
                 opened += len(closed)
                 closed.sort()
                 for ready, _, bank, size in closed:
@@ -92,13 +91,18 @@ class PageOpener:
             self._charge(lane, at, buses_free, *self._count(lane, opened, conflicts, shape.data_ps))
         return first, bus
 
-    def _first_slot(self, lane: Lane, at: int, buses_free: int, whole: bool) -> tuple[int, int]:
-        """(when the first activate of a run that arrives at `at` may come, distance of activates)."""
+    def _first_slot(self, lane: Lane, at: int, *, whole: bool) -> tuple[int, int, int]:
+        """(when a run's first activate may come, the distance of its activates, when the row buses are free)."""
         delays = self.delays
-        if whole:
-            gap = max(delays.activate_gap, lane.siblings * delays.row_bus_miss)
-            return max(at, buses_free, lane.act_free, lane.act_order), gap
-        return max(at, buses_free, lane.act_free), max(delays.activate_gap, lane.siblings * delays.row_bus_conflict)
+        slot = buses_free = self.row_buses.free(lane.buses)
+        if at > slot:
+            slot = at
+        if lane.act_free > slot:
+            slot = lane.act_free
+        if whole and lane.act_order > slot:
+            slot = lane.act_order
+        row_ps = lane.buses.siblings * (delays.row_bus_miss if whole else delays.row_bus_conflict)
+        return slot, row_ps if row_ps > delays.activate_gap else delays.activate_gap, buses_free
 
     def _count(self, lane: Lane, opened: int, conflicts: int, data: int) -> tuple[int, int]:
         """Count the pages that a run opened; time to charge to (the channel's activate rate, the shared row bus).
@@ -109,16 +113,14 @@ class PageOpener:
         counters.row_misses += (opened - conflicts) * width
         counters.row_conflicts += conflicts * width
         act_ps = delays.activate_gap
-        row_ps = lane.siblings * (delays.row_bus_conflict if conflicts else delays.row_bus_miss)
-        return max(act_ps, opened * act_ps - data), max(row_ps, opened * row_ps - data)
+        row_ps = lane.buses.siblings * (delays.row_bus_conflict if conflicts else delays.row_bus_miss)
+        acts_ps, rows_ps = opened * act_ps - data, opened * row_ps - data
+        return acts_ps if acts_ps > act_ps else act_ps, rows_ps if rows_ps > row_ps else row_ps
 
     def _charge(self, lane: Lane, at: int, buses_free: int, act_ps: int, row_ps: int) -> None:
         """Charge time to the channel's activate rate and to the row bus, which was free at `buses_free`."""
-        lane.act_free = max(at, lane.act_free) + act_ps
-        self._hold(lane, max(at, buses_free) + row_ps)
-
-    def _hold(self, lane: Lane, until: int) -> None:
-        self.row_buses.hold(lane.buses, until, everyone=len(lane.channels) == self.map.channels)
+        lane.act_free = (at if at > lane.act_free else lane.act_free) + act_ps
+        self.row_buses.hold(lane.buses, (at if at > buses_free else buses_free) + row_ps)
 
     def _count_late(self, local: int, end: int, width: int) -> int:
         """Count the pages behind the first row sets of a run from `local` to `end` in `width` channels, all conflicts.

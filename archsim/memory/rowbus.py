@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import attrs
 
 from archsim.kernel.snapshot import Visitor
 
-BusRanges = tuple[tuple[int, int], ...]
-"""Ranges (first, behind the last) of bus numbers."""
+
+class BusGroup(NamedTuple):
+    """The buses of channels that move together: `ranges` of (first, behind the last) bus number.
+
+    `siblings` is the most of the channels that share one of them; `everyone` tells that no other channels
+    are in the memory, `whole` that no others are on these buses.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    siblings: int
+    whole: bool
+    everyone: bool
 
 
 @attrs.define(eq=False)
@@ -19,9 +29,16 @@ class RowBuses:
     pseudo_channels: int
     common: int = 0
     own: list[int] = attrs.field(factory=list)
+    _known: dict[tuple[int, ...], BusGroup] = attrs.field(factory=dict, init=False)
 
-    def of(self, channels: Sequence[int]) -> tuple[int, BusRanges]:
-        """The buses of increasing channels: (most channels that share one of them, their numbers)."""
+    def of(self, channels: tuple[int, ...], everyone: int) -> BusGroup:
+        """The buses of increasing channels of a memory that has `everyone`."""
+        group = self._known.get(channels)
+        if group is None:
+            group = self._known[channels] = self._find(channels, everyone)
+        return group
+
+    def _find(self, channels: tuple[int, ...], everyone: int) -> BusGroup:
         counts: dict[int, int] = {}
         for channel in channels:
             bus = channel // self.pseudo_channels
@@ -30,42 +47,37 @@ class RowBuses:
         for bus in counts:
             first = ranges.pop()[0] if ranges and ranges[-1][1] == bus else bus
             ranges.append((first, bus + 1))
-        return max(counts.values()), tuple(ranges)
+        whole = min(counts.values()) == self.pseudo_channels
+        return BusGroup(tuple(ranges), max(counts.values()), whole, len(channels) == everyone)
 
-    def free(self, buses: BusRanges) -> int:
+    def free(self, group: BusGroup) -> int:
         """When the first of these buses is free.
 
         Channels that move together mostly share that time; where a neighbour delayed one of them by an
         activate slot (2 or 3 ns), that is ignored.
         """
-        own = self.own
-        if not own or buses[-1][1] > len(own):
+        own, ranges = self.own, group.ranges
+        if not own or ranges[-1][1] > len(own):
             return self.common
-        first, behind = buses[0]
-        earliest = min(own[first:behind])
-        for first, behind in buses[1:]:
-            earliest = min(earliest, *own[first:behind])
-        return earliest
+        if len(ranges) == 1:
+            return min(own[ranges[0][0] : ranges[0][1]])
+        return min([min(own[first:behind]) for first, behind in ranges])
 
     def idle(self, now: int) -> bool:
         """Whether all buses are free."""
         return max([self.common, *self.own]) <= now
 
-    def whole(self, channels: Sequence[int], buses: BusRanges) -> bool:
-        """Whether these are all the channels of their buses."""
-        return len(channels) == sum([behind - first for first, behind in buses]) * self.pseudo_channels
-
-    def hold(self, buses: BusRanges, until: int, *, everyone: bool) -> None:
-        """Keep these buses busy until then; `everyone` if all channels do so at once."""
-        own = self.own
-        if everyone:
+    def hold(self, group: BusGroup, until: int) -> None:
+        """Keep these buses busy until then."""
+        own, ranges = self.own, group.ranges
+        if group.everyone:
             self.common = until
             own.clear()
             return
-        missing = buses[-1][1] - len(own)
+        missing = ranges[-1][1] - len(own)
         if missing > 0:
             own += [self.common] * missing
-        for first, behind in buses:
+        for first, behind in ranges:
             times = own[first:behind]
             if max(times) <= until:
                 own[first:behind] = [until] * len(times)

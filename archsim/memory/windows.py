@@ -26,7 +26,8 @@ class WindowTimer(RunTimer):
     refresh: Refresh
 
     def _place(self, lane: Lane, shape: RunShape, local: int, at: int, bus: int, write: bool) -> tuple[int, int]:
-        self._meet(lane, max(bus, at + (self._write if write else self._read)[0]))
+        hit = at + (self.delays.write_column if write else self.delays.read_column)
+        self._meet(lane, bus if bus > hit else hit)
         return super()._place(lane, shape, local, at, bus, write)
 
     def _meet(self, lane: Lane, when: int) -> None:
@@ -74,8 +75,7 @@ class WindowTimer(RunTimer):
             turns, closed = self._look(lane, pages, row + ahead, at, hit)
             if closed:
                 if not opened:
-                    buses_free = self.row_buses.free(lane.buses)
-                    slot, gap = self._first_slot(lane, at, buses_free, whole=True)
+                    slot, gap, buses_free = self._first_slot(lane, at, whole=True)
                 opened += len(closed)
                 conflicts += sum([ready > at for ready, _, _, _ in closed])
                 slot = self._activate(turns, closed, slot, gap, write)
@@ -135,8 +135,8 @@ class WindowTimer(RunTimer):
         return start, end
 
     def _charge(self, lane: Lane, at: int, buses_free: int, act_ps: int, row_ps: int) -> None:
-        lane.act_free = self._after(lane, max(at, lane.act_free), act_ps)
-        self._hold(lane, self._after(lane, max(at, buses_free), row_ps))
+        lane.act_free = self._after(lane, at if at > lane.act_free else lane.act_free, act_ps)
+        self.row_buses.hold(lane.buses, self._after(lane, at if at > buses_free else buses_free, row_ps))
 
     def _after(self, lane: Lane, start: int, need: int) -> int:
         """`need` of row-command time later; commands stop for a refresh as the data they lead to do."""

@@ -76,6 +76,7 @@ class Network:
         queued_percent = [params.queued_percent if inner and cores > 1 else 100 for inner in between]
         self._weigher = Weigher(period_ps, self.widths, queued_percent)
         self._tallied: list[Load] = []
+        self._idle_ps = 0  # no memory port's outward link is busy from then on
         self._planner = Planner(self.widths, [self._hop_ps(*end) for end in self.ends])
         table = RouteTable(self.graph)
         self._in = [[self._route(table, port, core) for port in memory_ports] for core in core_ports]
@@ -114,9 +115,12 @@ class Network:
         free, links_end = self.free_ps, 0
         heads: list[int] = []
         for front, _, service in load.fronts:
-            end = front.book(free, shares[front.share][2], service, heads)
+            at_ps = shares[front.share][2]
+            end = front.book(free, at_ps, service, heads, idle=at_ps >= self._idle_ps)
             if end > links_end:
                 links_end = end
+        if links_end > self._idle_ps:
+            self._idle_ps = links_end
         for link, hop_ps, tail_ps, feeds, _, service, queued in load.trunks:
             start, head = free[link], min(feeds(heads))
             if head >= start:

@@ -71,16 +71,13 @@ class Front(NamedTuple):
     bundles: tuple[Bundle, ...]
     spans: tuple[tuple[slice, int], ...]
 
-    def book(self, free: list[int], at_ps: int, service_ps: int, heads: list[int]) -> int:
+    def book(self, free: list[int], at_ps: int, service_ps: int, heads: list[int], *, idle: bool) -> int:
         """Occupy every link from `at_ps` or when it is free; returns when the last tail is at the end of its route.
 
-        Appends to `heads` when each bundle's first head is behind the next node.
+        `idle` says that all are free. Appends to `heads` when each bundle's first head is behind the next node.
         """
         hop_ps = self.hop_ps
-        for where, _ in self.spans:
-            if max(free[where]) > at_ps:
-                break
-        else:
+        if idle or max([max(free[where]) for where, _ in self.spans]) <= at_ps:
             end = at_ps + service_ps
             for where, count in self.spans:
                 free[where] = [end] * count

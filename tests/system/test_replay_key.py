@@ -36,7 +36,7 @@ LEFT_OUT: dict[str, set[str]] = {
     "LaneSet": {"timer", "lanes"},
     # No refresh windows under replay; `mixable` and `turn_ps` are of the bus; `busy_ps` goes to the channels first.
     "Lane": {"epoch", "quiet_from", "quiet_to", "busy_ps"},
-    "RowBuses": {"pseudo_channels"},
+    "RowBuses": {"pseudo_channels", "_known"},
     "FrontEnd": {
         *("core", "cores", "geometry", "formats", "period_ps", "serial", "code", "fetch", "queues", "limits", "ledger"),
         *("gather_ids", "tensor_units", "vector_units", "prefetch_v_rows", "store_v_rows", "kv_pipeline", "barrier"),
