@@ -60,14 +60,15 @@ class PageOpener:
         precharge, active = self.delays.precharge, self.delays.row_active
         hit, first, opened, conflicts = at + column, -1, 0, 0
         for ahead, pages in shape.sets:
-            closed = []
+            wanted, closed = row + ahead, []
             for k, bank, size in pages:
                 held, old = release[bank], rows[bank]
-                if old == row + ahead:
+                if old == wanted:
                     start = bus if bus > hit else hit
-                    bus = start + size
                     first = start if first < 0 else first
-                    release[bank] = bus + after if bus + after > held else held
+                    bus = start + size
+                    done = bus + after
+                    release[bank] = done if done > held else held
                 else:
                     closed.append(((held if held > at else at) + precharge if old >= 0 else at, k, bank, size))
                     conflicts += old >= 0
@@ -79,11 +80,14 @@ class PageOpener:
                 for ready, _, bank, size in closed:
                     act = ready if ready > slot else slot
                     slot = act + gap if whole else slot + gap
-                    start = act + open_ps if act + open_ps > bus else bus
-                    bus = start + size
+                    start = act + open_ps
+                    if bus > start:
+                        start = bus
                     first = start if first < 0 else first
-                    rows[bank] = row + ahead
-                    release[bank] = bus + after if bus + after > act + active else act + active
+                    bus = start + size
+                    rows[bank] = wanted
+                    done, held = bus + after, act + active
+                    release[bank] = done if done > held else held
         self.counters.row_hits += (shape.pages - opened) * len(lane.channels)
         if opened:
             if whole:

@@ -35,6 +35,11 @@ class Refresh:
     closes_rows: bool = False
     offset_ps: int = 0
 
+    @property
+    def usable_ps(self) -> int:
+        """Time between two windows."""
+        return self.interval_ps - self.loss_ps
+
     def advance(self, start: int, need: int) -> int:
         """When `need` > 0 ps of bus time have passed that begin no earlier than `start`."""
         interval = self.interval_ps

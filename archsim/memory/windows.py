@@ -7,16 +7,14 @@ data keep clear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import attrs
 
 from archsim.memory.channel import RunTimer
 from archsim.memory.lane import CLOSED, Lane
 from archsim.memory.refresh import Refresh
-from archsim.memory.shapes import Page, RunShape
+from archsim.memory.shapes import RunShape
 
-_Page = tuple[int, int, int, int]
+_Turn = tuple[int, int, int, int]
 
 
 @attrs.define(eq=False)
@@ -68,55 +66,51 @@ class WindowTimer(RunTimer):
         if not shape.whole:
             return super().open_pages(lane, shape, local, at, bus, write)
         column, _, after = self._write if write else self._read
-        offset, row, hit = self.refresh.offset_ps, local >> self._period_shift, at + column
+        offset, release, row = self.refresh.offset_ps, lane.release, local >> self._period_shift
+        precharge, hit = self.delays.precharge, at + column
         first, opened, conflicts = -1, 0, 0
         for ahead, pages in shape.sets:
             self._meet(lane, bus if bus > hit else hit)
-            turns, closed = self._look(lane, pages, row + ahead, at, hit)
+            wanted, rows, turns, closed = row + ahead, lane.rows, [], []
+            for k, bank, size in pages:
+                held, old = release[bank], rows[bank]
+                if old == wanted:
+                    turns.append((hit, held, bank, size))
+                else:
+                    closed.append(((held if held > at else at) + precharge if old >= 0 else at, k, bank, size))
+                    conflicts += old >= 0
             if closed:
                 if not opened:
                     slot, gap, buses_free = self._first_slot(lane, at, whole=True)
                 opened += len(closed)
-                conflicts += sum([ready > at for ready, _, _, _ in closed])
-                slot = self._activate(turns, closed, slot, gap, write)
+                slot = self._activate(lane, turns, closed, slot, gap, write)
             for ready, held, bank, size in turns:
                 start = ready if ready > bus else bus
                 bus = start + size
                 if start + offset < lane.quiet_from or bus + offset > lane.quiet_to:
                     start, bus = self._around_windows(lane, start, size)
                 first = start if first < 0 else first
-                lane.rows[bank] = row + ahead
-                lane.release[bank] = bus + after if bus + after > held else held
+                lane.rows[bank] = wanted
+                done = bus + after
+                release[bank] = done if done > held else held
         self.counters.row_hits += (shape.pages - opened) * len(lane.channels)
         if opened:
             lane.act_order = slot
             self._charge(lane, at, buses_free, *self._count(lane, opened, conflicts, shape.data_ps))
         return first, bus
 
-    def _look(self, lane: Lane, pages: Sequence[Page], row: int, at: int, hit: int) -> tuple[list[_Page], list[_Page]]:
-        """The pages of a row set, those open and those not.
+    def _activate(self, lane: Lane, turns: list[_Turn], closed: list[_Turn], slot: int, gap: int, write: bool) -> int:
+        """Append closed pages to the `turns` of their row set, in order of their activates; the slot after those.
 
-        An open page is (first data, until when the row stays open, bank, ps of data), another one (when it can be
-        activated, its number, bank, ps of data).
+        A turn is (earliest data, until when the row stays open, bank, ps of data).
         """
-        rows, release, precharge = lane.rows, lane.release, self.delays.precharge
-        turns, closed = [], []
-        for k, bank, size in pages:
-            held, old = release[bank], rows[bank]
-            if old == row:
-                turns.append((hit, held, bank, size))
-            else:
-                closed.append(((held if held > at else at) + precharge if old >= 0 else at, k, bank, size))
-        return turns, closed
-
-    def _activate(self, turns: list[_Page], closed: list[_Page], slot: int, gap: int, write: bool) -> int:
-        """Append pages to be opened to the `turns` of a row set, in order of their activates; the slot after those."""
         open_ps, active = self.delays.write_open if write else self.delays.read_open, self.delays.row_active
-        lead, closes_rows = self.delays.read_open, self.refresh.closes_rows
+        lead = self.delays.read_open
+        shift = lead + self.refresh.offset_ps
         closed.sort()
         for ready, _, bank, size in closed:
             act = ready if ready > slot else slot
-            if closes_rows:
+            if self.refresh.closes_rows and not lane.quiet_from <= act + shift < lane.quiet_to:
                 # The data that an activate leads to keep clear of windows.
                 act = self.refresh.align(act + lead) - lead
             slot = act + gap
@@ -135,16 +129,18 @@ class WindowTimer(RunTimer):
         return start, end
 
     def _charge(self, lane: Lane, at: int, buses_free: int, act_ps: int, row_ps: int) -> None:
-        lane.act_free = self._after(lane, at if at > lane.act_free else lane.act_free, act_ps)
-        self.row_buses.hold(lane.buses, self._after(lane, at if at > buses_free else buses_free, row_ps))
+        lane.act_free = self._after(at if at > lane.act_free else lane.act_free, act_ps)
+        self.row_buses.hold(lane.buses, self._after(at if at > buses_free else buses_free, row_ps))
 
-    def _after(self, lane: Lane, start: int, need: int) -> int:
+    def _after(self, start: int, need: int) -> int:
         """`need` of row-command time later; commands stop for a refresh as the data they lead to do."""
-        lead = self.delays.read_open
-        elapsed = start + lead + self.refresh.offset_ps
-        if lane.quiet_from <= elapsed <= lane.quiet_to - need or not self.refresh.closes_rows:
+        refresh, lead = self.refresh, self.delays.read_open
+        if (
+            not refresh.closes_rows
+            or (start + lead + refresh.offset_ps) % refresh.interval_ps + need <= refresh.usable_ps
+        ):
             return start + need
-        return self.refresh.advance(start + lead, need) - lead
+        return refresh.advance(start + lead, need) - lead
 
     def _finish(self, lane: Lane, shape: RunShape, local: int, last: int, write: bool) -> None:
         epoch = lane.epoch
