@@ -62,8 +62,9 @@ def image(layout: Layout, weights: Mapping[str, Floats], canvases: npt.NDArray[n
     _put(out, layout, tensors.head[0], 0, _stream(layout, head, weights, ""))
     if not layout.dims.shares_embedding:
         _put_embedding(out, layout, _matrix(weights, "embedding.weight"))
-    if tensors.bias:
-        _put(out, layout, tensors.bias[0], 0, _every_layer(layout, weights))
+    for network, biases in tensors.bias.items():
+        for index in range(len(biases[0].bases)) if biases else ():
+            _put(out, layout, biases[0], index, _row_vectors(layout, weights, network, index))
     _put(out, layout, tensors.rope, 0, rope_tables(layout))
     _put_further(out, layout, weights)
     if tensors.masks is not None:
@@ -103,24 +104,18 @@ def _put_embedding(out: Image, layout: Layout, matrix: Floats) -> None:
         _put(out, layout, tensor, 0, part)
 
 
-def _every_layer(layout: Layout, weights: Mapping[str, Floats]) -> Floats:
-    """Vectors that rows are added to or multiplied by, (layers, vectors, VLEN)."""
-    model = layout.dims.model
-    rows = []
-    prefixes = [f"layers.{layer}." for layer in range(model.layers)]
-    prefixes += [prefix for prefix, _, _ in _layers(layout) if not prefix.startswith("layers.")]
-    for layer, prefix in enumerate(prefixes):
-        if model.qkv_bias:
-            rows += [_bias(layout, kind, _matrix(weights, f"{prefix}{kind}.bias")) for kind in "kvq"]
-        if model.experts is not None and model.experts.bias:
-            biased = layer >= model.dense_layers
-            values = _matrix(weights, f"{prefix}router.bias") if biased else np.zeros(1, np.float32)
-            last = [_padded(values[None], (1, layout.dims.view.vlen))]
-        else:
-            last = []
-        if model.qk_norm:
-            rows += [_gain(layout, _matrix(weights, f"{prefix}{kind}_norm.weight")) for kind in "kq"]
-        rows += last
+def _row_vectors(layout: Layout, weights: Mapping[str, Floats], network: str, layer: int) -> Floats:
+    """Vectors of a layer that rows are added to or multiplied by, (vectors, VLEN)."""
+    model, rows = layout.dims.model, list[Floats]()
+    prefix = (f"{network}." if network else "") + f"layers.{layer}."
+    if model.qkv_bias:
+        rows += [_bias(layout, kind, _matrix(weights, f"{prefix}{kind}.bias")) for kind in "kvq"]
+    if model.qk_norm:
+        rows += [_gain(layout, _matrix(weights, f"{prefix}{kind}_norm.weight")) for kind in "kq"]
+    if model.experts is not None and model.experts.bias:
+        biased = layer >= model.dense_layers
+        values = _matrix(weights, f"{prefix}router.bias") if biased else np.zeros(1, np.float32)
+        rows.append(_padded(values[None], (1, layout.dims.view.vlen)))
     return np.concatenate(rows)
 
 

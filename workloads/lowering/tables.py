@@ -145,8 +145,6 @@ def _variables(dims: Dims, tensors: Tensors, core: int, rows: tuple[int, int], s
     words[Cell.DRAWS] = seed % SEEDS * DRAWS_OF_A_SEED
     for index in range(dims.view.cores - 1):
         words[Cell.PEERS + index] = (core + 1 + index) % dims.view.cores
-    if tensors.bias:
-        words[Cell.BIAS_BASE : Cell.BIAS_BASE + 2] = divmod(tensors.bias[core].base, 1 << 32)
     if tensors.spill:
         words[Cell.SPILL_BASE : Cell.SPILL_BASE + 2] = divmod(tensors.spill[core].base, 1 << 32)
     if tensors.logits is not None and len(tensors.logits.bases) > 1:
@@ -192,10 +190,12 @@ def _layer_rows(passed: Route, tensors: Tensors, core: int) -> list[int]:
     cache = tensors.kv[passed.network][core]
     bases = [base for tensor in tensors.layers[passed.network][core : core + 1] for base in tensor.bases]
     bases += tensors.mixtures.bases if tensors.mixtures is not None else ()
+    biases = tensors.bias[passed.network]
     for layer in range(passed.layers):
         words += [bases[layer] >> PAGE_BITS, cache.at(layer) >> PAGE_BITS]
+        words.append(biases[core].at(layer) >> PAGE_BITS if biases else 0)
     follower = tensors.head[core].base if passed.head else bases[0]
-    return [*words, follower >> PAGE_BITS, 0]
+    return [*words, follower >> PAGE_BITS, 0, 0]
 
 
 def _row_fields(

@@ -97,7 +97,7 @@ class _Placement:
             rope=self.hbm.add("rope", self.options.table_format, 2 * extent.positions * vlen),
             masks=self._table("key_masks", extent.masks * dims.view.hlen * vlen),
             spill=self._by_core("spill", self.options.table_format, self._spill()),
-            bias=self._by_core("biases", self.options.table_format, networks.total * dims.row_vectors * vlen),
+            bias=self._stacked("biases", self.options.table_format, dims.row_vectors * vlen, networks.depths),
             row_masks=self._table("row_masks", masks * vlen),
             policy=self._one("policy", weights, sizes.policy),
             mixtures=mixtures,

@@ -32,7 +32,8 @@ class Tensors:
     """One table per column block of the hidden dimension."""
     rope: Tensor
     masks: Tensor | None
-    bias: tuple[Tensor, ...]
+    bias: dict[str, tuple[Tensor, ...]]
+    """Vectors of each layer that rows are added to or multiplied by, by network; none where there are none."""
     spill: tuple[Tensor, ...]
     """Rows between row tiles: residual, queries, keys and values; see `tiled`."""
     logits: Tensor | None

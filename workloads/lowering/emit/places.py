@@ -33,8 +33,6 @@ class Cell:
     """INT_MEM address of the group's first query token."""
     LOGITS = 5
     """Element offset of the group's first logits."""
-    BIAS = 6
-    """Element offset of the layer's biases."""
     ROUND = 7
     """Address of the current round's table row."""
     FORWARD = 8
@@ -47,8 +45,6 @@ class Cell:
     """INT_MEM address of sequence 0's first LM-head token."""
     COMMITTED = 12
     """Positions of each sequence that take their token after this forward."""
-    BIAS_BASE = 13
-    """Byte base of the biases: high word, low word."""
     CORE = 15
     """Index of this core."""
     ROW = 16
@@ -125,5 +121,5 @@ class Cell:
     """Numbers of the other cores, in the order in which this core addresses them."""
 
 
-LAYER_ROW = 2
-"""Words of a layer's table row: weight base, KV base, in pages."""
+LAYER_ROW = 3
+"""Words of a layer's table row: bases of weights, of KV, and of biases and gains, if it has any, in pages."""

@@ -38,7 +38,6 @@ def layer_loop(
     b = c.b
     with b.reg(c.table) as row:
         b.store(row, Cell.LAYER)
-    b.store(b.const(c.first_layer * c.dims.row_vectors * c.dims.view.vlen), Cell.BIAS)
     without = c.layers if c.mixture is None else c.dims.model.dense_layers
     if first is not None:
         with b.loop(1):
@@ -66,7 +65,7 @@ def _one_layer(c: Context, body: Callable[[], None]) -> None:
         b.load(page, Cell.LAYER)
         b.emit("S_LD_INT", page, page, 1)
         b.emit("C_SET_ADDR_PAGE", A_KV, page)
-    if c.tensors.bias:
+    if c.dims.row_vectors:
         _load_biases(c)
     body()
     with b.reg() as value:
@@ -107,13 +106,10 @@ def layer_slots(c: Context) -> int:
 
 
 def _load_biases(c: Context) -> None:
-    b, vlen, count = c.b, c.dims.view.vlen, c.dims.row_vectors
-    with b.reg() as high, b.reg() as low:
-        b.load(high, Cell.BIAS_BASE)
-        b.load(low, Cell.BIAS_BASE + 1)
-        b.emit("C_SET_ADDR_REG", A_TABLES, high, low)
-        b.load(low, Cell.BIAS)
-        b.h_rows(count, vlen, 0)
-        b.emit("H_PREFETCH_V", c.v(c.vectors.bias), low, A_TABLES, 0, c.table_precision)
-        b.add(low, count * vlen)
-        b.store(low, Cell.BIAS)
+    b = c.b
+    with b.reg() as page:
+        b.load(page, Cell.LAYER)
+        b.emit("S_LD_INT", page, page, 2)
+        b.emit("C_SET_ADDR_PAGE", A_TABLES, page)
+    b.h_rows(c.dims.row_vectors, c.dims.view.vlen, 0)
+    b.emit("H_PREFETCH_V", c.v(c.vectors.bias), 0, A_TABLES, 0, c.table_precision)
