@@ -14,6 +14,7 @@ from itertools import cycle
 
 import attrs
 
+from archsim.errors import ConfigError
 from archsim.machine import MachineParams
 from archsim.micro.noc_record import Transfer
 from archsim.noc import Network
@@ -50,10 +51,16 @@ class BulkComparison:
 def compare(
     recorded: Sequence[Transfer], params: MachineParams, windows: Iterable[range], how: PacketParams | None = None
 ) -> Iterator[BulkComparison]:
-    """Play windows of the recorded transfers on both networks; raises as `machine_wiring` and `PacketNetwork`."""
+    """Play windows of the recorded transfers on both networks; raises as `machine_wiring` and `PacketNetwork`.
+
+    Also ConfigError, for a window beyond the last transfer.
+    """
     channels = params.memory.build().channel_count
     wiring = machine_wiring(params.noc, params.cores, channels)
     for window in windows:
+        if window.stop > len(recorded):
+            expected = f"some of the {len(recorded)} that {params.name} makes"
+            raise ConfigError("transfers", f"{window.start}-{window.stop - 1}", expected)
         bulk = play_bulk(recorded, window, params, channels)
         packet = play_packets(recorded, window, params, wiring, how or PacketParams())
         yield BulkComparison(

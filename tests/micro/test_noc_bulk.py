@@ -12,7 +12,7 @@ from archsim.isa.assembler import assemble
 from archsim.isa.program import Header, Program
 from archsim.machine import MachineParams, load_machine
 from archsim.micro.noc import main
-from archsim.micro.noc_bulk import play_bulk, play_packets
+from archsim.micro.noc_bulk import compare, play_bulk, play_packets
 from archsim.micro.noc_reads import measure_reads
 from archsim.micro.noc_record import Transfer, record
 from archsim.noc.packet_machine import machine_wiring
@@ -54,6 +54,12 @@ def test_the_bulk_network_plays_a_run_as_it_was() -> None:
     played = play_bulk(transfers, range(300), params, params.memory.build().channel_count)
     assert [item.end_ps for item in played] == [item.end_ps for item in transfers]
     assert sum(item.released_by >= 0 for item in transfers) > 200
+
+
+def test_a_window_beyond_the_last_transfer_is_refused() -> None:
+    params, transfers = quad_mesh_start()
+    with pytest.raises(ConfigError, match=r"transfers: '290-309'; expected some of the 300 that quad-mesh makes"):
+        next(compare(transfers, params, [range(290, 310)]))
 
 
 def test_a_slower_network_slows_its_sources_down() -> None:

@@ -49,7 +49,7 @@ FULL: dict[str, tuple[range, ...]] = {
     "dart-2048": (range(300), range(1000, 1300), range(3000, 3300), range(5000, 5300)),
     "quad-mesh": (
         range(800),
-        *(range(start, start + 400) for start in (3000, 4600, 6000, 8200, 10000, 12300, 14000)),
+        *(range(start, start + 400) for start in (3000, 4600, 6000, 8200, 10000, 11400, 12100)),
     ),
     **{name: (range(200), range(3000, 3200), range(6000, 6200), range(9000, 9200)) for name in VARIANTS},
 }
