@@ -7,8 +7,9 @@ that end, and the position of a link in its longest route is an order in which l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby, pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Route = tuple[int, ...]
 """Link numbers from end to end."""
+
+_Kind = tuple[int, Route, int]
+"""What tells routes apart but for their attachment links: (latency before the trunks, those, latency behind)."""
 
 
 @attrs.frozen(eq=False)
@@ -137,29 +141,31 @@ class Planner:
             for where, count in _even_runs(group):
                 position.setdefault(inner, []).append(len(bundles))
                 bundles.append(self._bundle(where, count, share, self.latency_ps(routes[group[0]])))
-        links, counts = self._trunk_links(shares, routes, slice(1, None))
+        kinds = [Counter([(self.hops_ps[routes[c][0]], routes[c][1:], 0) for c in share]) for share in shares]
+        links = _in_order(kinds)
         feeds = {link: list(position.get(link, [])) for link in links}
         place = {link: len(bundles) + index for index, link in enumerate(links)}
-        for route in _used(shares, routes):
-            for link, onward in pairwise(route[1:]):
+        for _, trunks, _ in chain.from_iterable(kinds):
+            for link, onward in pairwise(trunks):
                 if place[link] not in feeds[onward]:
                     feeds[onward].append(place[link])
-        return self._plan(shares, routes, bundles, links, counts, feeds)
+        return self._plan(kinds, bundles, links, feeds)
 
     def outbound(self, shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> Plan:
         """Core to memory: trunks from the core outwards, then bundles; `routes` by channel."""
-        links, counts = self._trunk_links(shares, routes, slice(0, -1))
+        kinds = [Counter([(0, routes[c][:-1], self.hops_ps[routes[c][-1]]) for c in share]) for share in shares]
+        links = _in_order(kinds)
         # The first head is that of the core's data.
         place = {link: index + 1 for index, link in enumerate(links)}
         feeds: dict[int, list[int]] = {link: [0] for link in links}
-        for route in _used(shares, routes):
-            for link, onward in pairwise(route[:-1]):
+        for _, trunks, _ in chain.from_iterable(kinds):
+            for link, onward in pairwise(trunks):
                 feeds[onward] = [place[link]]
         bundles: list[Bundle] = []
         for share, group, inner in self._groups(shares, routes, attachment=-1, neighbour=-2):
             for where, count in _even_runs(group):
                 bundles.append(self._bundle(where, count, share, self.hops_ps[where.start], place[inner]))
-        return self._plan(shares, routes, bundles, links, counts, feeds)
+        return self._plan(kinds, bundles, links, feeds)
 
     def latency_ps(self, route: Route) -> int:
         """Zero-load latency of a route."""
@@ -180,50 +186,33 @@ class Planner:
     def _bundle(self, where: slice, count: int, share: int, tail_ps: int, feed: int = -1) -> Bundle:
         return Bundle(where, count, share, self.widths[where.start], self.hops_ps[where.start], tail_ps, feed)
 
-    def _trunk_links(
-        self, shares: Sequence[Sequence[int]], routes: Sequence[Route], part: slice
-    ) -> tuple[list[int], dict[int, dict[int, int]]]:
-        """The shared links in booking order, and per link the channels of each share that cross it."""
-        depth: dict[int, int] = {}
-        counts: dict[int, dict[int, int]] = {}
-        for share, channels in enumerate(shares):
-            for channel in channels:
-                for index, link in enumerate(routes[channel][part]):
-                    depth[link] = max(index, depth.get(link, 0))
-                    of_link = counts.setdefault(link, {})
-                    of_link[share] = of_link.get(share, 0) + 1
-        return sorted(depth, key=lambda link: (depth[link], link)), counts
-
     def _plan(
-        self,
-        shares: Sequence[Sequence[int]],
-        routes: Sequence[Route],
-        bundles: list[Bundle],
-        links: list[int],
-        counts: dict[int, dict[int, int]],
-        feeds: dict[int, list[int]],
+        self, kinds: Sequence[Counter[_Kind]], bundles: list[Bundle], links: list[int], feeds: dict[int, list[int]]
     ) -> Plan:
-        tails = self._tails(_used(shares, routes))
-        trunks = [
+        tails, counts = dict.fromkeys(links, 0), {link: Counter[int]() for link in links}
+        longest = [0] * len(kinds)
+        for share, number in enumerate(kinds):
+            for (before_ps, trunks, rest_ps), channels in number.items():
+                for link in reversed(trunks):
+                    rest_ps += self.hops_ps[link]
+                    tails[link] = max(tails[link], rest_ps)
+                    counts[link][share] += channels
+                longest[share] = max(longest[share], before_ps + rest_ps)
+        made = [
             Trunk(link, self.widths[link], self.hops_ps[link], tails[link], (*feeds[link],), (*counts[link].items(),))
             for link in links
         ]
-        longest = tuple(max((self.latency_ps(routes[channel]) for channel in share), default=0) for share in shares)
-        return Plan(_fronts(bundles), tuple(trunks), longest, tuple(len(share) for share in shares))
-
-    def _tails(self, routes: Sequence[Route]) -> dict[int, int]:
-        tails: dict[int, int] = {}
-        for route in routes:
-            rest = 0
-            for link in reversed(route):
-                rest += self.hops_ps[link]
-                tails[link] = max(rest, tails.get(link, 0))
-        return tails
+        channel_counts = tuple([number.total() for number in kinds])
+        return Plan(_fronts(bundles), tuple(made), tuple(longest), channel_counts)
 
 
-def _used(shares: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[Route]:
-    """The routes of all channels named, once each, in order of appearance."""
-    return [routes[channel] for channel in dict.fromkeys(channel for share in shares for channel in share)]
+def _in_order(kinds: Sequence[Iterable[_Kind]]) -> list[int]:
+    """The trunks' links in booking order."""
+    depth: dict[int, int] = {}
+    for _, trunks, _ in chain.from_iterable(kinds):
+        for index, link in enumerate(trunks):
+            depth[link] = max(index, depth.get(link, 0))
+    return sorted(depth, key=lambda link: (depth[link], link))
 
 
 def _fronts(bundles: Sequence[Bundle]) -> tuple[Front, ...]:
