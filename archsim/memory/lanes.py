@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import attrs
 
@@ -120,16 +120,16 @@ class LaneSet:
 
     def _merge(self, at: int, touched: Sequence[Lane]) -> None:
         """Unite lanes among `touched` whose state has become equal."""
-        homes: dict[int, list[Lane]] = {}
-        burst_ps = self.timer.delays.burst
+        together: dict[int, list[Lane]] = {}
         for lane in touched:
-            alike = homes.setdefault(lane.busy_until(at), [])
-            for home in alike:
-                if home.key(at, burst_ps) == lane.key(at, burst_ps):
-                    self._unite(home, lane)
-                    break
-            else:
-                alike.append(lane)
+            together.setdefault(lane.busy_until(at), []).append(lane)
+        for lanes in together.values():
+            if len(lanes) > 1:
+                homes: dict[Hashable, Lane] = {}
+                for lane in lanes:
+                    home = homes.setdefault(lane.key(at, self.timer.delays.burst), lane)
+                    if home is not lane:
+                        self._unite(home, lane)
 
     def _rejoin(self, now: int) -> None:
         """Unite lanes that no run to come can tell apart: idle ones of whole physical channels, if any."""
