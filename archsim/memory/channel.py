@@ -63,7 +63,8 @@ class RunTimer(PageOpener):
         if at < lane.bus_free:
             # What a backlog idles for late pages is whole ns, so that replay may find iterations equal.
             last += (bus + shape.data_ps - last) % QUANTUM_PS
-        self._idle(lane, bus if bus > at else at, first)
+        if first > bus:
+            self._idle(lane, bus if bus > at else at, first)
         lane.bus_free = last
         return first, last
 

@@ -54,7 +54,7 @@ class WindowTimer(RunTimer):
         elif not shape.whole and (start + offset < lane.quiet_from or last + offset > lane.quiet_to):
             first = refresh.align(start)
             last = refresh.advance(first + last - shape.data_ps - start, shape.data_ps)
-        if first == start:
+        if bus < first == start:
             self._idle(lane, max(bus, at, lane.quiet_from - offset), first)
         lane.bus_free = last
         if not shape.whole and last + offset > lane.quiet_to:
