@@ -1,10 +1,11 @@
 """Pages of channel runs: when they are open and their data move, and which rows stay open.
 
-The pages of a row set take turns: those that are open go first, then the others in the order of their activates;
-one that is late does not hold up the pages before it, but it holds up the row set behind it. A run of at least a write
-batch is longer than what the controller sees of it at once, so its activates keep their order: each waits for the one
-before, and with it for the bank that the one before had to wait for. The pages of shorter runs are all seen
-together; their activates only keep a rate.
+The pages of a row set take turns by their earliest data: those that are open go first, then the others in the order of
+their activates, which come no sooner than a column command and lead to data later. One that is late does not hold up
+the pages before it, but it holds up the row set behind it. A run of at least a write batch is longer than what the
+controller sees of it at once, so its activates keep their order: each waits for the one before, and with it for
+the bank that the one before had to wait for. The pages of shorter runs are all seen together; their activates only
+keep a rate.
 """
 
 from __future__ import annotations
