@@ -92,11 +92,12 @@ class Evenness:
         gathered = False
         for pair in pairs:
             old, new = pair
+            alike = old[0] == new[0] and old[2:] == new[2:]
             if new[0] != HBM:
-                gathered = new[0] == IDS and old[:3:2] == new[:3:2] and old[1] != new[1]
+                gathered = alike and new[0] == IDS and old[1] != new[1]
                 if not gathered:
                     yield pair
-            elif gathered and old[2] == new[2]:
+            elif gathered and alike:
                 self.hbm_bytes += new[2]
                 self.odd_bytes += new[2]
             else:

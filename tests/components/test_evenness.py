@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsim.components.evenness import HBM, MAX_PLACES, Evenness, Sweep, _cross
-from archsim.components.touches import LogEntry
+from archsim.components.touches import IDS, LogEntry
 
 SPANS = st.tuples(st.integers(0, 60), st.integers(1, 6)).map(lambda span: (span[0], span[0] + span[1]))
 
@@ -62,3 +62,10 @@ def test_nothing_is_forgiven_where_all_moves_keep_their_banks() -> None:
     assert found.compare(0, iteration(0, 4096), iteration(1, 4096))
     assert found.limit(7) == 7
     assert not found.forgave
+
+
+@pytest.mark.parametrize(("row", "alike"), [((HBM, 1 << 20, 128, False), True), ((0, 0, 128, False), False)])
+def test_rows_of_other_ids_may_be_anywhere_but_are_rows(row: LogEntry, alike: bool) -> None:
+    found = Evenness([front()], 1 << 20, forgiving=True)
+    assert found.compare(0, [(IDS, 0, 1, False), row], [(IDS, 8, 1, False), (HBM, 77, 128, False)]) is alike
+    assert found.odd_bytes == 128 * alike

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from archsim.components.decode import Decoded
 from archsim.components.operation import Operation
@@ -208,6 +210,34 @@ def test_an_instruction_in_place_does_not_wait_for_itself() -> None:
     board.read(0, 10, operation, 0)
     board.write(0, 10, operation, 0)
     assert operation.depends == []
+
+
+def test_a_write_takes_the_place_of_what_it_covers() -> None:
+    board, first = _board_after((10, 20))
+    reader, second, third = _operation(), _operation(), _operation()
+    board.read(12, 15, reader, 0)
+    board.write(10, 20, second, 0)
+    board.write(0, 30, third, 0)
+    assert second.depends == [first, reader]
+    assert third.depends == [second]
+
+
+ACCESSES = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6), st.booleans()), max_size=12)
+
+
+@given(ACCESSES)
+def test_every_hazard_is_waited_for_directly_or_through_another(accesses: list[tuple[int, int, bool]]) -> None:
+    board, known = SpaceBoard(), []
+    waits: dict[int, set[int]] = {}
+    for low, size, write in accesses:
+        operation = _operation()
+        operation.decoded.in_order = False
+        (board.write if write else board.read)(low, low + size, operation, 0)
+        direct = {id(other) for other in operation.depends}
+        hazards = {id(o) for start, end, o, wrote in known if start < low + size and low < end and (write or wrote)}
+        assert direct <= hazards <= direct.union(*(waits[other] for other in direct))
+        waits[id(operation)] = direct.union(*(waits[other] for other in direct))
+        known.append((low, low + size, operation, write))
 
 
 def test_retired_entries_are_dropped_and_living_ones_kept() -> None:

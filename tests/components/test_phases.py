@@ -83,3 +83,4 @@ def test_whole_grains_are_remembered_exactly(writes: list[tuple[int, int]], low:
         known |= set(range(first, max(first, last) + 1))
     missing = [grain for grain in range(low, 10) if grain not in known]
     assert memory.missing(10 * low, 100) == (10 * missing[0] if missing else None)
+    assert known.issuperset(range(memory.low // 10, memory.high // 10))
