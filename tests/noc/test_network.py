@@ -229,6 +229,16 @@ def test_forgotten_plans_keep_their_counters(monkeypatch: pytest.MonkeyPatch) ->
     assert len(small._in_plans[0]) <= 3 < len(large._in_plans[0])
 
 
+def test_forgotten_loads_keep_their_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = Network(NocParams(), 1, 16, PS), Network(NocParams(), 1, 16, PS)
+    calls = [((0, 1), 32 + step * 7 % 200, step * 40) for step in range(60)]
+    expected = [many.deliver([at_once(*call)], 0) for call in calls]
+    monkeypatch.setattr("archsim.noc.network.MAX_LOADS", 2)
+    assert [few.deliver([at_once(*call)], 0) for call in calls] == expected
+    assert few.links() == many.links()
+    assert all(len(plan.loads) <= 2 for plan in few._in_plans[0].values())
+
+
 SCRIPT = """
 from archsim.kernel.transfer import Share
 from archsim.noc import Network, NocParams
