@@ -58,10 +58,8 @@ FULL: dict[str, tuple[range, ...]] = {
 
 CAUSES = {
     "dart-2048": "packets of four flits wait for lanes of the core's port",
-    "quad-mesh": "flit by flit a window varies by 8 %",
     "64 B links": "cores not in step yet",
     "HBM on an edge": "heads wait for one of 4 virtual channels",
-    "torus": "its figure is 68, windows carry 64 to 67 %",
 }
 """Why windows of a machine may miss the tolerance; docs/fidelity.md has the measurements."""
 
