@@ -23,8 +23,9 @@ from workloads.lowering.plan.dims import Columns, columns, make_dims, round_up
 from workloads.lowering.plan.hbm import HbmMap
 from workloads.lowering.plan.machine_view import REFERENCE, matrix_bytes, matrix_cells
 from workloads.lowering.plan.matrix import ring_depth
+from workloads.lowering.plan.ring import Plan
 from workloads.lowering.plan.rounds import make_rounds
-from workloads.lowering.plan.stages import Gemm, Plan, Stage, head_stage, layer_stage, split_layer
+from workloads.lowering.plan.stages import Gemm, Stage, head_stage, layer_stage, split_layer
 from workloads.lowering.tables import FIRST_TABLE
 from workloads.models import load_model
 from workloads.schedules import build_schedule

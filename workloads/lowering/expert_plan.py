@@ -15,9 +15,10 @@ from workloads.lowering.plan.dims import Dims
 from workloads.lowering.plan.matrix import MatrixPlan
 from workloads.lowering.plan.networks import Networks, refuse_networks
 from workloads.lowering.plan.recording import read_recording
+from workloads.lowering.plan.ring import Plan
 from workloads.lowering.plan.rounds import Rounds
 from workloads.lowering.plan.routing import RoutingPlan, plan_routing
-from workloads.lowering.plan.stages import Plan, expert_stage, layer_stage
+from workloads.lowering.plan.stages import expert_stage, layer_stage
 from workloads.lowering.plan.vectors import VectorPlan
 from workloads.lowering.tables import Tables, with_routing
 

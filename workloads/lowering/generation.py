@@ -34,7 +34,8 @@ from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import KeysTooLong
 from workloads.lowering.plan.machine_view import MachineView
 from workloads.lowering.plan.matrix import layer_sorts
-from workloads.lowering.plan.stages import HEAD, MIX, POLICY, Plan, layer_stage
+from workloads.lowering.plan.ring import Plan
+from workloads.lowering.plan.stages import HEAD, MIX, POLICY, layer_stage
 from workloads.lowering.plan.vectors import MASKS
 from workloads.lowering.sampling.draw import emit_variant_constants
 from workloads.lowering.sampling.plan import SamplingPlan

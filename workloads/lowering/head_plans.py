@@ -12,17 +12,8 @@ from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import Dims, ceil_div
 from workloads.lowering.plan.hbm import Tensor
 from workloads.lowering.plan.matrix import layer_sorts
-from workloads.lowering.plan.stages import (
-    HEAD,
-    MIX,
-    POLICY,
-    Plan,
-    Stage,
-    head_stage,
-    layer_stage,
-    mix_stage,
-    policy_stage,
-)
+from workloads.lowering.plan.ring import Plan
+from workloads.lowering.plan.stages import HEAD, MIX, POLICY, Stage, head_stage, layer_stage, mix_stage, policy_stage
 from workloads.lowering.plan.vectors import VectorPlan
 
 

@@ -15,7 +15,7 @@ from workloads.lowering.options import LoweringOptions
 from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import Dims
 from workloads.lowering.plan.hbm import Tensor
-from workloads.lowering.plan.stages import Plan
+from workloads.lowering.plan.ring import Plan
 from workloads.lowering.plan.vectors import VectorPlan
 
 

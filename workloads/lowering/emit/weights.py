@@ -10,7 +10,8 @@ import attrs
 from archsim.isa.formats import Format
 from workloads.lowering.emit.builder import POOL, Builder, Count, Word
 from workloads.lowering.plan.dims import Dims
-from workloads.lowering.plan.stages import Fetch, Gemm, Plan, Use
+from workloads.lowering.plan.ring import Fetch, Plan, Use
+from workloads.lowering.plan.stages import Gemm
 
 GEMM_REGISTERS = 9
 """Most registers that a matrix takes, loops included."""

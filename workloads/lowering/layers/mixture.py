@@ -14,7 +14,7 @@ from workloads.lowering.layers import norms
 from workloads.lowering.layers.ffn import activate, shared_experts
 from workloads.lowering.layers.parallel import answered, ask, settle
 from workloads.lowering.layers.router import score
-from workloads.lowering.plan.stages import Plan
+from workloads.lowering.plan.ring import Plan
 from workloads.lowering.plan.vectors import ExpertArea
 
 _ROWS = Word(Cell.EXPERT_ROWS)

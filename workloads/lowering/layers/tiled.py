@@ -24,7 +24,8 @@ from workloads.lowering.layers.ffn import feed_forward, output_projection
 from workloads.lowering.layers.mixture import mixture as route
 from workloads.lowering.plan.classes import ForwardClass
 from workloads.lowering.plan.dims import Dims
-from workloads.lowering.plan.stages import Plan, split_layer
+from workloads.lowering.plan.ring import Plan
+from workloads.lowering.plan.stages import split_layer
 from workloads.lowering.plan.vectors import VectorPlan, plan_vectors
 
 
