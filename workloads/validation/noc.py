@@ -60,6 +60,7 @@ CAUSES = {
     "dart-2048": "packets of four flits wait for lanes of the core's port",
     "64 B links": "cores not in step yet",
     "HBM on an edge": "heads wait for one of 4 virtual channels",
+    "torus": "flit by flit the window varies by 5 %",
 }
 """Why windows of a machine may miss the tolerance; docs/fidelity.md has the measurements."""
 
