@@ -33,7 +33,7 @@ AXES: dict[str, tuple[list[Any], str]] = {
     "batch": ([1, 2, 4, 8], "linear: attention and KV stores are by sequence"),
     "blocks": ([2, 4, 8, 16, 32], "flat after a few: blocks end in equal states, and nearly alike ones are skipped"),
     "channels": ([16, 32, 64], "flat: channels in the same state are timed together"),
-    "cores": ([1, 4], "more than linear: cores share channels and links, and take up to ten layers to fall into step"),
+    "cores": ([1, 4], "more than linear: cores share channels and links, and take a few layers to fall into step"),
 }
 """Values of each figure, the base case's among them, and the law with its reason."""
 
