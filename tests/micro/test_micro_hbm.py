@@ -41,11 +41,7 @@ def test_a_selection_of_rows_against_ramulator(monkeypatch: pytest.MonkeyPatch) 
 def test_all_rows_against_ramulator() -> None:
     rows = list(hbm_oracle.rows(full=True))
     assert sum(row.tolerance is not None for row in rows) == 104
-    hold([row for row in rows if not row.note])
-    # Mixes of single bursts on the machines' memory; one of them misses its tolerance, for the reason in the note.
-    noted = [row for row in rows if row.note]
-    assert len(noted) == 5
-    assert {row.what for row in noted if not row.ok} <= {"machine, HBM3-6400 stream-bank, 50 % reads: GB/s"}
+    hold(rows)
 
 
 @pytest.mark.slow

@@ -79,6 +79,7 @@ def test_a_selection_of_transfers_agrees() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_all_windows_agree_but_those_named() -> None:
     held = [row for row in validate_noc.rows(full=True) if row.tolerance is not None]
     assert len(held) == sum(map(len, validate_noc.FULL.values()))
