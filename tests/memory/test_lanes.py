@@ -20,9 +20,13 @@ def wide(refresh: str = "off") -> HbmMemory:
     )
 
 
-def lanes(mem: HbmMemory) -> int:
+def lane_set(mem: HbmMemory) -> LaneSet:
     assert isinstance(mem.engine, LaneSet)
-    return len(mem.engine.lanes)
+    return mem.engine
+
+
+def lanes(mem: HbmMemory) -> int:
+    return len(lane_set(mem).lanes)
 
 
 def test_striped_request_is_one_share() -> None:
@@ -66,7 +70,7 @@ def test_lanes_that_idle_alike_are_described_as_one() -> None:
     mem, whole = wide(), wide()
     for each, nbytes in ((mem, 36 * STRIPE + 8 * 128), (whole, 36 * STRIPE)):
         each.access(0, [(0, nbytes)], write=False)
-    busy = max(lane.bus_free for lane in mem.engine.lanes)  # type: ignore[union-attr]
+    busy = max(lane.bus_free for lane in lane_set(mem).lanes)
     assert snapshot(mem, busy - 1).key[0] == 2
     later = busy + 10**6
     assert snapshot(mem, later).key == snapshot(whole, later).key

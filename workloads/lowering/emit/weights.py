@@ -134,7 +134,7 @@ class Stream:
         if fetch is not None:
             self._reach(fetch)
             b.m_fetch(fetch.count, fetch.elements)
-        if use.contiguous:
+        if use.run is not None:
             b.m_tiles(gemm.k_tiles, source.pitch)
         if len(set(sizes)) == 1:
             b.m_rows(sizes[0])
@@ -224,14 +224,14 @@ class Stream:
         offset = stack.enter_context(b.reg(fetch.offset))
         if self._origin is not None:
             self._origin(offset, fetch.next_stage)
+        steps = slot_step, group * slot_step, fetch.count * fetch.elements
         held: dict[int, int] = {}
-        for step in (slot_step, group * slot_step, fetch.count * fetch.elements):
+        for step in steps:
             if step not in held:
                 held[step] = stack.enter_context(b.borrow(step) if len(held) < len(POOL) - 1 else b.reg(step))
+        slot_step, group_step, offset_step = [held[step] for step in steps]
         first = slot if group == 1 else stack.enter_context(b.reg())
-        return Walk(
-            group, slot, held[slot_step], first, held[group * slot_step], offset, held[fetch.count * fetch.elements]
-        )
+        return Walk(group, slot, slot_step, first, group_step, offset, offset_step)
 
     def _next(self, walk: Walk, index: int) -> None:
         """Go on to the next n-tile, and fetch behind the last one of a group."""

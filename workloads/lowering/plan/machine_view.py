@@ -69,7 +69,7 @@ class MachineView:
 
 def view_of(params: Any) -> MachineView:
     """The view of a machine's parameters, as `archsim.load_machine` returns them."""
-    memory = params.memory.build()
+    memory, channels = params.memory.build(), params.memory.channels * params.memory.pseudo_channels
     return MachineView(
         name=params.name,
         cores=params.cores,
@@ -83,9 +83,9 @@ def view_of(params: Any) -> MachineView:
         int_words=params.scalar_memory.int_words,
         kv_slots=params.kv_engine.slots,
         hbm_bytes=params.memory.capacity,
-        channels=params.memory.channels * params.memory.pseudo_channels,
+        channels=channels,
         layer_stride_bytes=max(1 << 20, getattr(memory, "period_bytes", 0)),
-        stripe_bytes=params.memory.channels * params.memory.pseudo_channels * params.memory.interleave,
+        stripe_bytes=channels * params.memory.interleave,
     )
 
 

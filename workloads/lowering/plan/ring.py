@@ -37,18 +37,18 @@ class Use:
     """Whether nothing is fetched as the stream ends here."""
 
     @property
-    def contiguous(self) -> bool:
-        """Whether the tiles of each n-tile, and those of all, are one run."""
-        ends = [slot + tiles for ((slot, tiles), *_) in self.reads]
-        return all(len(runs) == 1 for runs in self.reads) and ends[:-1] == [runs[0][0] for runs in self.reads[1:]]
+    def run(self) -> tuple[int, int] | None:
+        """The tiles of all the n-tiles as one run; None where they lie on both ends of the ring."""
+        runs = [run for reads in self.reads for run in reads]
+        slot, tiles = runs[0][0], sum(count for _, count in runs)
+        return (slot, tiles) if runs[-1] == (slot + tiles - runs[-1][1], runs[-1][1]) else None
 
     def follows(self, first: Use, index: int) -> bool:
-        """Whether this is `first` moved on by `index` of its kind, so that one loop does both."""
-        if not (self.contiguous and first.contiguous) or len(self.fetches) != len(first.fetches):
+        """Whether this is `first`, of the same matrix, moved on by `index` of its kind, so that one loop does both."""
+        if self.run is None or first.run is None or len(self.fetches) != len(first.fetches):
             return False
-        slot, slot0 = self.reads[0][0][0], first.reads[0][0][0]
-        tiles, tiles0 = (sum(runs[0][1] for runs in use.reads) for use in (self, first))
-        moved = slot == slot0 + index * tiles0 and self.reads[0][0][1] == first.reads[0][0][1] and tiles == tiles0
+        (slot, tiles), (slot0, tiles0) = self.run, first.run
+        moved = slot == slot0 + index * tiles0 and tiles == tiles0
         if not self.fetches:
             return moved and self.bare and first.bare
         if len(self.fetches) > 1:
